@@ -1,0 +1,527 @@
+"""Every exception and warning of the package, each building its own sentence.
+
+Facts are passed to the constructor and kept as attributes, so that errors can be
+inspected, pickled (pytest-xdist does) and asserted on in full.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+class ReplayError(Exception):
+    """Base of all errors this package raises on purpose."""
+
+    def __reduce__(self) -> tuple[type[ReplayError], tuple[Any, ...]]:
+        """Rebuild from the facts, whatever the built-in base would do."""
+        return type(self), self.args
+
+
+class BinanceReplayWarning(UserWarning):
+    """Base of all warnings this package emits."""
+
+
+class CassetteLineError(ReplayError, ValueError):
+    """A piece of text is not a cassette line.
+
+    Attributes:
+        problem: What is wrong with it, without a final full stop.
+    """
+
+    def __init__(self, problem: str) -> None:
+        super().__init__(problem)
+        self.problem = problem
+
+    def __str__(self) -> str:
+        return f"not a cassette line: {self.problem}"
+
+
+class CassetteFormatError(ReplayError, ValueError):
+    """A cassette file holds something that cannot be played.
+
+    Attributes:
+        path: The file, as the user knows it.
+        line: Line number, from 1; 0 where the file as a whole is meant.
+        problem: What is wrong, without a final full stop.
+        advice: What to do, a sentence.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        line: int,
+        problem: str,
+        advice: str = "Restore it from git, or cut it out.",
+    ) -> None:
+        super().__init__(path, line, problem, advice)
+        self.path = path
+        self.line = line
+        self.problem = problem
+        self.advice = advice
+
+    def __str__(self) -> str:
+        where = f"{self.path}:{self.line}" if self.line else self.path
+        return f"{where}: {self.problem}. {self.advice}"
+
+
+class JsonTextError(ReplayError, ValueError):
+    """A text that a client sent is not JSON.
+
+    Attributes:
+        reason: What is wrong, in the words of the exchange's own parser.
+        line: Number of the line, from 1.
+        column: Bytes of that line read so far; 0 before the first.
+    """
+
+    def __init__(self, reason: str, line: int, column: int) -> None:
+        super().__init__(reason, line, column)
+        self.reason = reason
+        self.line = line
+        self.column = column
+
+    def __str__(self) -> str:
+        return f"{self.reason} at line {self.line} column {self.column}"
+
+
+class EventError(ReplayError, ValueError):
+    """A payload is not the event that its stream promises.
+
+    Attributes:
+        stream: The frame's stream name; None where the text came without one.
+        problem: Field, value and what was expected, without a final full stop.
+    """
+
+    def __init__(self, stream: str | None, problem: str) -> None:
+        super().__init__(stream, problem)
+        self.stream = stream
+        self.problem = problem
+
+    def __str__(self) -> str:
+        if self.stream is None:
+            return f"The text is not an event: {self.problem}. Correct it."
+        return (
+            f"A frame of {self.stream!r} is not an event: {self.problem}. "
+            "Correct the payload, or take it as it is, from frames()."
+        )
+
+
+class CutShortWarning(BinanceReplayWarning):
+    """A cassette ends inside a line; the whole lines before it are played.
+
+    Attributes:
+        path: The file, as the user knows it.
+        line: Number of the line that is cut, from 1.
+    """
+
+    def __init__(self, path: str, line: int) -> None:
+        super().__init__(path, line)
+        self.path = path
+        self.line = line
+
+    def __str__(self) -> str:
+        return (
+            f"{self.path}: cut short inside line {self.line}; "
+            f"playing the {self.line - 1} whole lines before it."
+        )
+
+
+class OutOfOrderWarning(BinanceReplayWarning):
+    """A cassette line was received before the line above it.
+
+    Attributes:
+        path: The file, as the user knows it.
+        line: Number of the line, from 1.
+        back_us: How far its receive time lies before the latest one, microseconds.
+    """
+
+    def __init__(self, path: str, line: int, back_us: int) -> None:
+        super().__init__(path, line, back_us)
+        self.path = path
+        self.line = line
+        self.back_us = back_us
+
+    def __str__(self) -> str:
+        return (
+            f"{self.path}:{self.line}: received {self.back_us / 1e6:g} s before an "
+            "earlier line; played in file order, without a wait. Sort the lines by "
+            "'t' if the recorder wrote them out of order."
+        )
+
+
+class FrameCountWarning(BinanceReplayWarning):
+    """A cassette has more or fewer frames than its last line says.
+
+    A warning and no error, because cutting a frame out is a sound thing to do by hand.
+
+    Attributes:
+        path: The file, as the user knows it.
+        said: Frames that the line says there are.
+        found: Frames there are.
+    """
+
+    def __init__(self, path: str, said: int, found: int) -> None:
+        super().__init__(path, said, found)
+        self.path = path
+        self.said = said
+        self.found = found
+
+    def __str__(self) -> str:
+        return (
+            f"{self.path}: its 'end' line says {self.said} frames, and it has "
+            f"{self.found}. If you changed it by hand, write {self.found} there; "
+            "else restore it from git."
+        )
+
+
+class UnfinishedRecordingWarning(BinanceReplayWarning):
+    """A recording stopped before it was finished, between two lines.
+
+    Attributes:
+        path: The file, as the user knows it.
+        frames: Frames there are; all of them are played.
+        last_time_us: Receive time of the last one, microseconds; 0 without frames.
+    """
+
+    def __init__(self, path: str, frames: int, last_time_us: int) -> None:
+        super().__init__(path, frames, last_time_us)
+        self.path = path
+        self.frames = frames
+        self.last_time_us = last_time_us
+
+    def __str__(self) -> str:
+        return (
+            f"{self.path}: the recording was not finished, for it has no 'end' line; "
+            f"playing all {self.frames} frames. If you shortened it by hand, add: "
+            f'{{"end":{self.last_time_us},"frames":{self.frames}}}'
+        )
+
+
+class CassetteNameError(ReplayError, ValueError):
+    """A name cannot say which cassette is meant.
+
+    Attributes:
+        problem: What is wrong with it, without a final full stop.
+        advice: What to do, a sentence.
+    """
+
+    def __init__(self, problem: str, advice: str) -> None:
+        super().__init__(problem, advice)
+        self.problem = problem
+        self.advice = advice
+
+    def __str__(self) -> str:
+        return f"{self.problem}. {self.advice}"
+
+
+class CassetteNotFoundError(ReplayError, FileNotFoundError):
+    """No cassette has the name asked for.
+
+    Attributes:
+        name: The name; of a bundled cassette, it begins with ``demo:``.
+        directory: Where it was looked for, as the user knows it.
+        nearest: Names that are there and come near it; all of them when few.
+    """
+
+    def __init__(self, name: str, directory: str, nearest: tuple[str, ...]) -> None:
+        super().__init__(name, directory, nearest)
+        self.name = name
+        self.directory = directory
+        self.nearest = nearest
+
+    def __reduce__(self) -> tuple[type[ReplayError], tuple[Any, ...]]:
+        """Rebuild from the facts: OSError rearranges its arguments."""
+        return type(self), (self.name, self.directory, self.nearest)
+
+    def __str__(self) -> str:
+        near = ", ".join(map(repr, self.nearest))
+        nearest = f"; nearest: {near}" if near else ""
+        if self.name.startswith("demo:"):
+            return (
+                f"No bundled cassette {self.name!r}{nearest}. To record one of your "
+                "own: pytest --record-binance"
+            )
+        return (
+            f"No cassette {self.name!r} in {self.directory}{nearest}. To record it: "
+            "pytest --record-binance"
+        )
+
+
+class MissingExtraError(ReplayError, ImportError):
+    """Something needs a package that comes with an extra of this one.
+
+    Attributes:
+        purpose: What needs it.
+        extra: Name of the extra.
+    """
+
+    def __init__(self, purpose: str, extra: str) -> None:
+        super().__init__(purpose, extra)
+        self.purpose = purpose
+        self.extra = extra
+
+    def __str__(self) -> str:
+        return (
+            f"{self.purpose} needs a package that is not installed: "
+            f'pip install "pytest-binance-replay[{self.extra}]"'
+        )
+
+
+class TimeShiftError(ReplayError, ValueError):
+    """A time in milliseconds cannot move by a fraction of one.
+
+    Attributes:
+        offset_us: The offset asked for, microseconds.
+    """
+
+    def __init__(self, offset_us: int) -> None:
+        super().__init__(offset_us)
+        self.offset_us = offset_us
+
+    def __str__(self) -> str:
+        return (
+            f"cannot move times in milliseconds by {self.offset_us} µs. "
+            "Take an offset of whole milliseconds."
+        )
+
+
+class TapeEndedError(ReplayError, EOFError):
+    """The tape came to its end before what was waited for.
+
+    Attributes:
+        frames: How many frames the tape holds.
+        wanted: What was waited for.
+    """
+
+    def __init__(self, frames: int, wanted: str) -> None:
+        super().__init__(frames, wanted)
+        self.frames = frames
+        self.wanted = wanted
+
+    def __str__(self) -> str:
+        return (
+            f"the tape ended after {self.frames} frames, before {self.wanted}. "
+            "Record a longer cassette, or wait for less."
+        )
+
+
+class WaitTimeoutError(ReplayError, TimeoutError):
+    """Something a test waited for did not happen in time.
+
+    Attributes:
+        seconds: How long it waited.
+        wanted: What it waited for.
+        seen: What there was instead.
+    """
+
+    def __init__(self, seconds: float, wanted: str, seen: str) -> None:
+        super().__init__(seconds, wanted, seen)
+        self.seconds = seconds
+        self.wanted = wanted
+        self.seen = seen
+
+    def __str__(self) -> str:
+        return f"waited {self.seconds:g} s for {self.wanted}; {self.seen}"
+
+
+class PortInUseError(ReplayError, OSError):
+    """The server cannot listen where it was told to.
+
+    Attributes:
+        host: Address.
+        port: Port.
+        problem: What the system said.
+    """
+
+    def __init__(self, host: str, port: int, problem: str) -> None:
+        super().__init__(host, port, problem)
+        self.facts = (host, port, problem)
+        self.host = host
+        self.port = port
+        self.problem = problem
+
+    def __reduce__(self) -> tuple[type[ReplayError], tuple[Any, ...]]:
+        """Rebuild from the facts: OSError rearranges its arguments."""
+        return type(self), self.facts
+
+    def __str__(self) -> str:
+        return (
+            f"cannot listen on {self.host} port {self.port}: {self.problem}. "
+            "Stop what listens there, or choose another with --port (0 takes a free "
+            "one)."
+        )
+
+
+class SocketsBlockedError(ReplayError, RuntimeError):
+    """Something keeps the replay server from opening a socket on this machine.
+
+    Attributes:
+        blocker: Name of the error that was raised instead of a socket.
+    """
+
+    def __init__(self, blocker: str) -> None:
+        super().__init__(blocker)
+        self.blocker = blocker
+
+    def __str__(self) -> str:
+        return (
+            f"the replay server cannot open a socket ({self.blocker}). If pytest-socket "
+            "blocks it, run pytest with --allow-hosts=127.0.0.1 in place of "
+            "--disable-socket, or mark the test with enable_socket."
+        )
+
+
+class OptionError(ReplayError, ValueError):
+    """A setting is wrong.
+
+    Attributes:
+        where: Where it stood and how it was written.
+        problem: What is wrong with it, or what was expected, without a full stop.
+    """
+
+    def __init__(self, where: str, problem: str) -> None:
+        super().__init__(where, problem)
+        self.where = where
+        self.problem = problem
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.problem}."
+
+
+class MarketUnknownError(ReplayError, ValueError):
+    """Neither a cassette's header nor its payloads say which market it is.
+
+    Attributes:
+        path: The cassette.
+    """
+
+    def __init__(self, path: str) -> None:
+        super().__init__(path)
+        self.path = path
+
+    def __str__(self) -> str:
+        return (
+            f"{self.path}: neither a header nor the payloads say which market this is. "
+            'Put {"cassette":1,"market":"spot"} in its first line, or pass '
+            "market='spot' or market='usdm'."
+        )
+
+
+class LoopHasNoEndError(ReplayError, ValueError):
+    """A looped tape was told to play to its end."""
+
+    def __str__(self) -> str:
+        return (
+            "the tape loops and has no end to play to. Give play() an until, "
+            "or set at_end='hold'."
+        )
+
+
+class MissingDataError(ReplayError, LookupError):
+    """A client asked for something that the cassettes cannot give.
+
+    Attributes:
+        missing: What it asked for; a `pytest_binance_replay.journal.Missing`.
+        cassette: The cassettes on the tape, as they were named.
+        held: The streams that they have.
+        command: The command that would record it.
+    """
+
+    def __init__(
+        self, missing: Any, cassette: str, held: tuple[str, ...], command: str
+    ) -> None:
+        super().__init__(missing, cassette, held, command)
+        self.missing = missing
+        self.cassette = cassette
+        self.held = held
+        self.command = command
+
+    def __str__(self) -> str:
+        return f"{self._what()} {self._who()}"
+
+    def _what(self) -> str:
+        asked = self.missing.asked
+        match self.missing.reason:
+            case "case":
+                return (
+                    f"Stream {asked!r} stays silent, here as on the exchange: stream "
+                    f"names are spelled exactly.{self._guess()}"
+                )
+            case "route":
+                return (
+                    f"Stream {asked!r} is on the tape, but the exchange keeps it "
+                    "silent on this path since 2026-04-23: connect under /public or "
+                    "/market, whichever carries it, or pass routes='any'."
+                )
+            case "rest":
+                return f"No cassette has an answer to {asked}.{self._record()}"
+            case "pair":
+                return (
+                    f"No cassette feeds {asked!r}; {self._have()}."
+                    f"{self._guess()}{self._record()}"
+                )
+            case _:
+                return (
+                    f"No cassette has stream {asked!r}; {self._have()}."
+                    f"{self._guess()}{self._record()}"
+                )
+
+    def _have(self) -> str:
+        if not self.held:
+            return "the tape has no stream at all"
+        shown = ", ".join(self.held[:_SHOWN_NAMES])
+        more = len(self.held) - _SHOWN_NAMES
+        return f"{self.cassette} has {shown}" + (f" and {more} more" * (more > 0))
+
+    def _guess(self) -> str:
+        nearest = self.missing.nearest
+        return f" Did you mean {nearest[0]!r}?" if nearest else ""
+
+    def _record(self) -> str:
+        return f" To record it too: {self.command}"
+
+    def _who(self) -> str:
+        who = f"client {self.missing.client}" if self.missing.client else "a client"
+        return f"(asked by {who})"
+
+
+_SHOWN_NAMES = 12
+
+
+class ServerFailedError(ReplayError, RuntimeError):
+    """The replay server itself failed; no client is to blame.
+
+    Attributes:
+        problem: The error, as Python shows it.
+    """
+
+    def __init__(self, problem: str) -> None:
+        super().__init__(problem)
+        self.problem = problem
+
+    def __str__(self) -> str:
+        return f"the replay server failed: {self.problem}. Please report this."
+
+
+class ClientVanishedError(ReplayError, ConnectionError):
+    """A client went away without a close frame while frames were still due.
+
+    Attributes:
+        client: The client; a `pytest_binance_replay.journal.ClientRecord`.
+    """
+
+    def __init__(self, client: Any) -> None:
+        super().__init__(client)
+        self.client = client
+
+    def __str__(self) -> str:
+        advice = "If that is meant, pass check={'vanished': 'ignore'}."
+        if self.client.burst:
+            advice = (
+                f"It went right after a burst of {self.client.burst} frames: its queue "
+                "may have overflowed; slow the tape with speed='auto' or speed=1."
+            )
+        return f"{self.client}, while frames were still due for it. {advice}"
+
+
+class CheckWarning(BinanceReplayWarning):
+    """Something that `check` says is to be no more than a warning."""

@@ -1,0 +1,650 @@
+"""The object that a test holds: a Binance of its own, and the tape it plays."""
+
+from __future__ import annotations
+
+import inspect
+import warnings
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Self
+
+from pytest_binance_replay.background import Handle, LoopThread, PolledHandle
+from pytest_binance_replay.cassette import Frame
+from pytest_binance_replay.clock import RealClock, test_clock_us, wall_us
+from pytest_binance_replay.control import Control
+from pytest_binance_replay.errors import (
+    CheckWarning,
+    ClientVanishedError,
+    LoopHasNoEndError,
+    MissingDataError,
+    ReplayError,
+    ServerFailedError,
+    TapeEndedError,
+)
+from pytest_binance_replay.goals import Goal, ToCount, ToFrame, ToTheEnd, ToTime
+from pytest_binance_replay.hub import Hub
+from pytest_binance_replay.library import CassetteSource, Library, SessionSource
+from pytest_binance_replay.options import Options, parse_seconds, parse_setting
+from pytest_binance_replay.player import Player
+from pytest_binance_replay.report import describe
+from pytest_binance_replay.server import ReplayServer
+from pytest_binance_replay.spill import SpillFile
+from pytest_binance_replay.tape import Position, Tape
+from pytest_binance_replay.wire import stream_key
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
+    from types import TracebackType
+
+    from pytest_binance_replay.events import Event
+    from pytest_binance_replay.journal import (
+        ClientRecord,
+        ClientRequest,
+        Missing,
+        RestRequest,
+    )
+    from pytest_binance_replay.options import Speed
+    from pytest_binance_replay.streams import Market
+    from pytest_binance_replay.wire import Block
+
+    Until = float | str | datetime | Callable[..., object]
+
+WAIT_SECONDS = 5.0
+"""How long a test waits for what a bot does, unless it says otherwise."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Stage:
+    """Everything that belongs to one tape."""
+
+    library: Library
+    tape: Tape
+    hub: Hub
+    player: Player
+    server: ReplayServer
+    control: Control
+    store: SpillFile
+
+
+class BinanceReplay:
+    """A Binance on a local port that plays recorded cassettes.
+
+    Started when made, on the loop of a thread of its own; closed by `close()` or at
+    the end of a `with` block. Every call that takes time acts at once and returns a
+    handle: `await` it in an async test, call its `wait()` in a plain one.
+
+    Args:
+        thread: Where the server runs.
+        sources: What the tape is made of; none makes an empty tape.
+        options: Settings.
+        record_command: The command that would record what is missing.
+        host: Address to listen on.
+        port: Port to listen on; 0 takes a free one.
+    """
+
+    def __init__(
+        self,
+        thread: LoopThread,
+        sources: Iterable[CassetteSource | SessionSource] = (),
+        options: Options | None = None,
+        *,
+        record_command: str = "pytest --record-binance",
+        host: str = "127.0.0.1",
+        port: int = 0,
+    ) -> None:
+        self._thread = thread
+        self._options = options or Options()
+        self._record_command = record_command
+        self._handles: list[Handle[Any]] = []
+        self._final_clients: tuple[ClientRecord, ...] | None = None
+        self._closed = False
+        self._stage = self._open(tuple(sources), host, port)
+
+    # Making and ending
+
+    def _open(
+        self,
+        sources: tuple[CassetteSource | SessionSource, ...],
+        host: str,
+        port: int,
+    ) -> _Stage:
+        library = Library(
+            sources, routes=self._options.routes, market=self._options.market
+        )
+        return self._thread.call(self._build(library, host, port))
+
+    async def _build(self, library: Library, host: str, port: int) -> _Stage:
+        options = self._options
+        store = SpillFile()
+        max_gap = options.max_gap
+        tape = Tape(
+            library.opener(
+                loop=options.at_end == "loop",
+                now_us=test_clock_us if options.time == "rebase" else None,
+            ),
+            store,
+            max_gap_us=None if max_gap is None else round(max_gap * 1e6),
+            endless=options.at_end == "loop",
+        )
+        hub = Hub(tape, library.catalogue)
+        clock = RealClock(self._thread.loop)
+        player = Player(tape, hub, clock, speed=options.speed, lag=options.lag)
+        server = ReplayServer(
+            hub,
+            clock,
+            recorded=library.rest_answers,
+            tape_time_us=lambda: tape.time_us or wall_us(),
+            host=host,
+            port=port,
+            lag=options.lag,
+        )
+        control = Control(
+            player, server, start=options.start, start_after=options.start_after
+        )
+        if options.at_end == "close":
+            player.on_end = lambda: _start(server, server.close_clients(1001, ""))
+        await control.start()
+        return _Stage(library, tape, hub, player, server, control, store)
+
+    def close(self) -> None:
+        """Close all connections and the port; harmless when done already."""
+        if self._closed:
+            return
+        self._closed = True
+        for handle in self._handles:
+            handle.cancel()
+        self._thread.call(self._stage.server.close())
+        self._stage.store.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        problems = [] if error is not None else self.problems()
+        self.close()
+        if problems:
+            raise problems[0]
+
+    # Where to connect
+
+    @property
+    def port(self) -> int:
+        """The port listened on."""
+        return self._stage.server.port
+
+    @property
+    def _address(self) -> str:
+        return f"{self._stage.server.host}:{self.port}"
+
+    @property
+    def url(self) -> str:
+        """Where the simple protocol is spoken."""
+        return f"ws://{self._address}/stream/"
+
+    @property
+    def ws_url(self) -> str:
+        """The base of Binance's own paths, such as `/ws/btcusdt@trade`."""
+        return f"ws://{self._address}"
+
+    @property
+    def rest_url(self) -> str:
+        """The base of the REST paths: put `/api/v3/…` or `/fapi/v1/…` behind."""
+        return f"http://{self._address}"
+
+    @property
+    def env(self) -> dict[str, str]:
+        """Environment for a bot in a subprocess.
+
+        `BINANCE_REPLAY_URL`, `BINANCE_REPLAY_WS_URL` and `BINANCE_REPLAY_REST_URL`
+        say where to connect; `NO_PROXY` keeps loopback away from any proxy.
+        """
+        return {
+            "BINANCE_REPLAY_URL": self.url,
+            "BINANCE_REPLAY_WS_URL": self.ws_url,
+            "BINANCE_REPLAY_REST_URL": self.rest_url,
+            "NO_PROXY": "127.0.0.1,localhost",
+            "no_proxy": "127.0.0.1,localhost",
+        }
+
+    # The tape
+
+    def play(self, until: Until | None = None) -> Handle[Position]:
+        """Play at the set speed, to the end of the tape or to a goal.
+
+        Waits for the start first: see `start` and `start_after`. Done once every
+        client has its last frame and has answered a ping sent behind it.
+
+        Args:
+            until: None plays to the end. A number of seconds from the start of the
+                tape, text such as `"12.5s"` or an aware `datetime` plays all frames
+                up to that time; a stream name, up to and with its next frame. A
+                predicate with one argument is asked about each frame as it is
+                released, on the server's thread, and the tape stops behind the first
+                that it accepts. A predicate without arguments is asked about the
+                test's own state while the test waits for the handle.
+
+        Returns:
+            Handle of the position then reached.
+
+        Raises:
+            ReplayError: If the tape loops and `until` is None.
+        """
+        if callable(until) and not _takes_a_frame(until):
+            return self._play_until_state(until)
+        if until is None and self._stage.tape.endless:
+            raise LoopHasNoEndError
+        return self._order(
+            self._control.play(self._goal(until)),
+            "the tape to be played" if until is None else f"play(until={until!r})",
+        )
+
+    def _play_until_state(self, predicate: Callable[[], object]) -> Handle[Position]:
+        playing = self._order(self._control.play(ToTheEnd()), "the tape to be played")
+
+        def ask() -> object:
+            if playing.done():
+                playing.wait()  # Raises what went wrong, if anything did.
+            return predicate()
+
+        return self._polled(
+            ask,
+            WAIT_SECONDS,
+            f"{_name_of(predicate)} to hold while playing",
+            lambda _: self._thread.call(self._control.pause()),
+            busy=lambda: not playing.done(),
+        )
+
+    def pause(self) -> Handle[Position]:
+        """Stand still until told to go on."""
+        return self._order(self._control.pause(), "the tape to pause")
+
+    def step(self, n: int = 1, *, stream: str | None = None) -> Handle[Position]:
+        """Release the next frames at once.
+
+        Args:
+            n: How many, 1 or more.
+            stream: Count only frames of this stream; frames of other streams that
+                lie between are released with them.
+
+        Raises:
+            ValueError: If `n` is less than 1.
+        """
+        if n < 1:
+            msg = f"step({n}): expected 1 or more"
+            raise ValueError(msg)
+        key = None if stream is None else self._key(stream)
+        return self._order(self._control.step(ToCount(n, key)), f"step({n})")
+
+    def advance(self, seconds: float | str) -> Handle[Position]:
+        """Move the tape's own time on, and release what is due by then.
+
+        Args:
+            seconds: How far; a number, or text such as `"250ms"`.
+        """
+        us = round(parse_seconds(seconds) * 1e6)
+        return self._order(self._control.advance(us), f"advance({seconds!r})")
+
+    def seek(self, to: float | str | datetime | Position) -> Handle[Position]:
+        """Wind the tape elsewhere without releasing what lies between.
+
+        Args:
+            to: A number of seconds from the start of the tape, text such as `"90s"`,
+                `"+5s"` or `"-5s"` (the last two from where the tape stands), an
+                aware `datetime` or a `Position`.
+        """
+        tape = self._stage.tape
+
+        def wind() -> None:
+            if isinstance(to, Position):
+                tape.seek_frame(to.frames)
+            else:
+                tape.seek_time(self._time_us(to))
+
+        return self._order(self._control.seek(wind), f"seek({to!r})")
+
+    @property
+    def speed(self) -> Speed:
+        """Pace of the tape; set it to change the pace at any time."""
+        return self._stage.player.speed
+
+    @speed.setter
+    def speed(self, speed: Speed) -> None:
+        parse_setting("speed", speed, f"speed = {speed!r}")
+        self._ask(lambda: setattr(self._stage.player, "speed", speed))
+
+    @property
+    def position(self) -> Position:
+        """Where the tape stands: what was released, and when the next frame was."""
+        return self._ask(lambda: self._stage.tape.position)
+
+    @property
+    def done(self) -> bool:
+        """Whether the tape has released all of its frames."""
+        return self._ask(lambda: self._stage.tape.head() is None)
+
+    @property
+    def cassette(self) -> str:
+        """The cassettes on the tape, as they were named."""
+        return ", ".join(source.label for source in self._stage.library.sources)
+
+    def frames(self, stream: str | None = None) -> Iterator[Frame]:
+        """Read the frames that the tape holds, as they were recorded.
+
+        Args:
+            stream: Only frames of this stream; None reads all.
+        """
+        return self._stage.library.frames(stream)
+
+    def events(self, stream: str | None = None) -> Iterator[Event]:
+        """Read the frames that the tape holds, as typed events.
+
+        Args:
+            stream: Only events of this stream; None reads all. Frames that hold an
+                array give one event for each member.
+
+        Raises:
+            EventError: If a payload does not fit its stream.
+        """
+        from pytest_binance_replay.events import parse_event  # noqa: PLC0415 - heavy
+
+        for frame in self.frames(stream):
+            market = self._market_of(frame.stream)
+            event = parse_event(frame.payload, stream=frame.stream, market=market)
+            yield from event if isinstance(event, tuple) else (event,)
+
+    # What the bot did
+
+    @property
+    def clients(self) -> tuple[ClientRecord, ...]:
+        """Every connection so far, in the order of connecting."""
+        return self._ask(self._stage.hub.records)
+
+    @property
+    def subscriptions(self) -> tuple[str, ...]:
+        """What connected clients are subscribed to now, each name once."""
+        names = (s for c in self.clients if c.connected for s in c.subscriptions)
+        return tuple(dict.fromkeys(names))
+
+    @property
+    def requests(self) -> tuple[ClientRequest | RestRequest, ...]:
+        """What clients asked: messages by client, then requests over HTTP."""
+        asked = [request for c in self.clients for request in c.requests]
+        rest = self._ask(lambda: tuple(self._stage.hub.rest_requests))
+        return (*asked, *rest)
+
+    @property
+    def sent(self) -> Mapping[str, int]:
+        """How many frames all clients together were sent, by stream name."""
+        total: dict[str, int] = {}
+        for client in self.clients:
+            for name, count in client.sent.items():
+                total[name] = total.get(name, 0) + count
+        return total
+
+    @property
+    def missing(self) -> tuple[Missing, ...]:
+        """What clients asked for that the cassettes cannot give."""
+        found = self._ask(lambda: tuple(self._stage.hub.missing))
+        return tuple(filter(self._is_missing, found))
+
+    def _is_missing(self, missing: Missing) -> bool:
+        if missing.reason != "stream":
+            return True
+        return not self._stage.library.really_has(missing.market, missing.asked)
+
+    # Waiting
+
+    def wait_for_subscription(
+        self, *streams: str, timeout: float = WAIT_SECONDS
+    ) -> Handle[None]:
+        """Wait until connected clients are subscribed to all of some streams.
+
+        Args:
+            streams: Names as clients give them; none means any.
+            timeout: Seconds after which to give up.
+        """
+        work = self._control.wait_for_subscription(streams, timeout)
+        return self._order(work, "a subscription")
+
+    def wait_for_request(
+        self, path: str, *, timeout: float = WAIT_SECONDS
+    ) -> Handle[None]:
+        """Wait until a path, such as `/api/v3/depth`, was asked for over HTTP."""
+        work = self._control.wait_for_request(path, timeout)
+        return self._order(work, f"a request for {path}")
+
+    def wait_for_reconnect(self, *, timeout: float = WAIT_SECONDS) -> Handle[None]:
+        """Wait until a client has come back after one went away.
+
+        Each call waits for one more such return than the calls before it.
+        """
+        work = self._control.wait_for_reconnect(timeout)
+        return self._order(work, "a client to connect again")
+
+    def until(
+        self, predicate: Callable[[], object], *, timeout: float = WAIT_SECONDS
+    ) -> Handle[object]:
+        """Wait until something holds in the test's own state.
+
+        Args:
+            predicate: Asked on the test's side, while the test waits for the handle.
+            timeout: Seconds after which to give up.
+
+        Returns:
+            Handle of what the predicate returned.
+        """
+        wanted = f"{_name_of(predicate)} to hold"
+        return self._polled(predicate, timeout, wanted, lambda answer: answer)
+
+    # Frames of the test's own
+
+    def push(self, stream: str, payload: str | bytes) -> Handle[Position]:
+        """Send a frame of the test's own to whoever is subscribed, at once.
+
+        Args:
+            stream: Stream name.
+            payload: JSON text, sent as it is.
+        """
+        data = payload.encode() if isinstance(payload, str) else payload
+        market = self._market_of(stream)
+        self._stage.library.catalogue.streams[market].add(stream)
+        return self._order(
+            self._control.push(self._key(stream), data), f"push({stream!r})"
+        )
+
+    def load(self, session: Iterable[Frame | tuple[str, str | bytes]]) -> None:
+        """Put a session of the test's own on the tape, in place of what it holds.
+
+        Connections are closed; the port stays. What was asked and sent before is
+        forgotten, and the new tape starts as the first one did.
+
+        Args:
+            session: Frames in order; or pairs of stream name and payload, received a
+                millisecond apart.
+        """
+        source = SessionSource(_as_frames(session), market=self._options.market)
+        old = self._stage
+        self._thread.call(old.server.close())
+        old.store.close()
+        self._stage = self._open((source,), old.server.host, old.server.port)
+
+    # At the end of a test
+
+    def test_is_over(self) -> None:
+        """Take note that what clients do from now on is no longer the test's doing."""
+        self._final_clients = self.clients
+
+    def problems(self) -> list[Exception]:
+        """Return what is wrong with the run, the cause before its consequences.
+
+        Emits as warnings what `check` says is to be no more than that.
+        """
+        found: list[Exception] = []
+        stage = self._stage
+        if isinstance(stage.player.failure, Exception):
+            found.append(stage.player.failure)
+        found.extend(self._checked("server", self._server_failures()))
+        found.extend(self._unseen_errors())
+        found.extend(self._checked("missing", self._missing_errors()))
+        found.extend(self._checked("vanished", self._vanished_errors()))
+        if self._options.at_end == "fail" and stage.player.ended:
+            found.append(TapeEndedError(stage.tape.released, "the end of the test"))
+        return list(dict.fromkeys(found))
+
+    def _checked(self, name: str, errors: list[ReplayError]) -> list[ReplayError]:
+        severity = self._options.severity(name)
+        if severity == "warn":
+            for error in errors:
+                warnings.warn(CheckWarning(str(error)), stacklevel=2)
+        return errors if severity == "fail" else []
+
+    def _server_failures(self) -> list[ReplayError]:
+        return [ServerFailedError(repr(e)) for e in self._stage.server.failures]
+
+    def _unseen_errors(self) -> list[Exception]:
+        errors = (handle.unseen_error() for handle in self._handles)
+        return [error for error in errors if isinstance(error, Exception)]
+
+    def _missing_errors(self) -> list[ReplayError]:
+        held = {
+            market: tuple(sorted(names))
+            for market, names in self._stage.library.catalogue.streams.items()
+        }
+        return [
+            MissingDataError(m, self.cassette, held[m.market], self._record_command)
+            for m in self.missing
+        ]
+
+    def _vanished_errors(self) -> list[ReplayError]:
+        clients = self.clients if self._final_clients is None else self._final_clients
+        return [ClientVanishedError(c) for c in clients if c.vanished]
+
+    def describe(self) -> str:
+        """Describe cassette, position, clients and the last frames, for a report."""
+        stage = self._stage
+        last = self._ask(lambda: stage.tape.last_released(10))
+        return describe(
+            cassette=self.cassette or "no cassette",
+            position=self.position,
+            speed=self.speed,
+            clients=self.clients,
+            requests=self._ask(lambda: tuple(stage.hub.rest_requests)),
+            missing=self._missing_errors(),
+            last=[Frame(t, stage.hub.catalogue.name(k), p) for t, k, p in last],
+        )
+
+    # Helpers
+
+    @property
+    def _control(self) -> Control:
+        return self._stage.control
+
+    def _ask(self, question: Callable[[], Any]) -> Any:
+        return question() if self._closed else self._thread.ask(question)
+
+    def _order(self, work: Coroutine[Any, Any, Any], wanted: str) -> Handle[Any]:
+        handle: Handle[Any] = Handle(self._thread.submit(work), wanted)
+        self._handles.append(handle)
+        return handle
+
+    def _polled(
+        self,
+        predicate: Callable[[], object],
+        timeout: float,
+        wanted: str,
+        finish: Callable[[object], Any],
+        *,
+        busy: Callable[[], bool] = lambda: False,
+    ) -> Handle[Any]:
+        handle: Handle[Any] = PolledHandle(
+            self._thread,
+            predicate,
+            tick=self._control.tick,
+            timeout=timeout,
+            wanted=wanted,
+            seen=lambda: self._ask(self._control.seen),
+            finish=finish,
+            busy=busy,
+        )
+        self._handles.append(handle)
+        return handle
+
+    def _market_of(self, stream: str) -> Market:
+        streams = self._stage.library.catalogue.streams
+        holding = (market for market, names in streams.items() if stream in names)
+        return next(holding, next(iter(streams)))
+
+    def _key(self, stream: str) -> bytes:
+        market = self._market_of(stream)
+        return stream_key(stream, self._stage.library.catalogue.prefix(market))
+
+    def _goal(self, until: Until | None) -> Goal:
+        if until is None:
+            return ToTheEnd()
+        if callable(until):
+            return ToFrame(until, self._frame_at)
+        if isinstance(until, str) and ("@" in until or until.startswith("!")):
+            return ToCount(1, self._key(until))
+        return ToTime(self._ask(lambda: self._time_us(until)))
+
+    def _frame_at(self, block: Block, index: int) -> Frame:
+        name = self._stage.library.catalogue.name(block.keys[index])
+        return Frame(block.times_us[index], name, block.payloads[index])
+
+    def _time_us(self, when: float | str | datetime) -> int:
+        """Return recorded time; runs on the server's loop."""
+        tape = self._stage.tape
+        if isinstance(when, datetime):
+            if when.tzinfo is None:
+                msg = f"{when!r} has no time zone; use datetime(..., tzinfo=UTC)"
+                raise ValueError(msg)
+            return round(when.timestamp() * 1e6)
+        if isinstance(when, str) and when[:1] in {"+", "-"}:
+            us = round(parse_seconds(when[1:]) * 1e6)
+            return tape.time_us + (us if when[0] == "+" else -us)
+        return tape.start_us + round(parse_seconds(when) * 1e6)
+
+
+def _start(server: ReplayServer, work: Coroutine[Any, Any, None]) -> None:
+    server.spawn(work)
+
+
+def _takes_a_frame(predicate: Callable[..., object]) -> bool:
+    """Return whether a predicate wants to be asked about frames."""
+    try:
+        parameters = inspect.signature(predicate).parameters.values()
+    except (TypeError, ValueError):
+        return True
+    return any(
+        p.default is p.empty and p.kind in {p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD}
+        for p in parameters
+    )
+
+
+def _name_of(predicate: Callable[..., object]) -> str:
+    """Return a predicate's name, or its source if it is a lambda."""
+    name = getattr(predicate, "__qualname__", repr(predicate))
+    if "<lambda>" not in name:
+        return name
+    try:
+        return inspect.getsource(predicate).strip()
+    except (OSError, TypeError):
+        return name
+
+
+def _as_frames(session: Iterable[Frame | tuple[str, str | bytes]]) -> list[Frame]:
+    frames: list[Frame] = []
+    now_us = wall_us()
+    for n, item in enumerate(session):
+        if isinstance(item, Frame):
+            frames.append(item)
+            continue
+        stream, payload = item
+        data = payload.encode() if isinstance(payload, str) else payload
+        frames.append(Frame(now_us + n * 1000, stream, data))
+    return frames
