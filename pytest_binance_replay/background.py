@@ -127,25 +127,27 @@ class Handle(Generic[T]):
         Raises:
             WaitTimeoutError: If it is not done in time. What was ordered goes on.
         """
-        try:
-            result = self._future.result(timeout)
-        except concurrent.futures.TimeoutError as error:
-            if self._future.done():
-                self._seen = True
-                raise
-            hint = _blocking_hint()
-            raise WaitTimeoutError(timeout or 0.0, self._wanted, hint) from error
-        except BaseException:
-            self._seen = True
-            raise
-        self._seen = True
-        return result
+        __tracebackhide__ = True
+        concurrent.futures.wait([self._future], timeout)
+        if not self._future.done():
+            hint = f"{_blocking_hint()}it is still under way"
+            raise WaitTimeoutError(timeout or 0.0, self._wanted, hint)
+        return self._outcome()
 
     def __await__(self) -> Generator[Any, Any, T]:
         """Wait in an async test, under asyncio or trio."""
+        __tracebackhide__ = True
         yield from _until_done(self._future).__await__()
+        return self._outcome()
+
+    def _outcome(self) -> T:
+        __tracebackhide__ = True
         self._seen = True
-        return self._future.result()
+        error = self._future.exception()
+        if error is None:
+            return self._future.result()
+        # The test is shown where it waited, not how the server came to the error.
+        raise error.with_traceback(None) from None
 
     def unseen_error(self) -> BaseException | None:
         """Return the error that nobody waited for; None if there is none."""
@@ -195,6 +197,7 @@ class PolledHandle(Handle[T]):
 
     def wait(self, timeout: float | None = None) -> T:
         """Block until the predicate holds, and return the result."""
+        __tracebackhide__ = True
         steps = self._steps(self._timeout if timeout is None else timeout)
         for step in steps:
             step.result()
@@ -202,6 +205,7 @@ class PolledHandle(Handle[T]):
 
     def __await__(self) -> Generator[Any, Any, T]:
         """Wait in an async test, under asyncio or trio."""
+        __tracebackhide__ = True
         for step in self._steps(self._timeout):
             yield from _until_done(step).__await__()
         return (yield from super().__await__())

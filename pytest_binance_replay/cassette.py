@@ -16,7 +16,6 @@ A cassette is JSON Lines. What a line is, one of its members says:
 from __future__ import annotations
 
 import base64
-import binascii
 import json
 import re
 from collections.abc import Callable, Mapping
@@ -459,8 +458,7 @@ def _format(line: Line) -> bytes:
             return _encode(_dump(members) + "\n")
         case End(time_us, frames):
             return _encode(_dump({"end": time_us, "frames": frames}) + "\n")
-        case Header():
-            return _encode(_dump(_header_members(line)) + "\n")
+    return _encode(_dump(_header_members(line)) + "\n")
 
 
 def format_line(line: Line) -> bytes:
@@ -518,7 +516,7 @@ def original_bytes(mark: Mark) -> bytes:
             return text.encode()
         if isinstance(encoded, str):
             return base64.b64decode(encoded, validate=True)
-    except (UnicodeEncodeError, binascii.Error):
+    except ValueError:  # half a character, or no base64
         pass
     _fail(f"the mark {mark.name!r} keeps no message in 'text' or 'base64'")
 
@@ -576,7 +574,8 @@ def parse_block(
             and not the first.
     """
     form = _CANONICAL_LINE
-    if not form.match(raw).group(1):  # lines of one file are mostly alike
+    head = form.match(raw)
+    if not (head and head[1]):  # lines of one file are mostly alike
         form, trusted = _SPACED_LINE, False
     cuts: _Cuts = form.findall(raw)
     if raw.endswith(b"\n"):
@@ -610,7 +609,11 @@ def _parse_lines(raw: bytes, cuts: _Cuts, first_line: int, path: str) -> Batch:
             batch.streams.append(stream)
             batch.payloads.append(in_braces or in_brackets)
         elif line and not line.isspace():
-            _parse_into(batch, line, number, path)
+            parsed = _parse_at(path, number, line)
+            in_front = first_line == 1 and not batch.times_us and not batch.others
+            if isinstance(parsed, Header) and not in_front:
+                raise _second_header(path, number)
+            _append(batch, parsed)
     return batch
 
 
@@ -624,17 +627,18 @@ def _is_frame(line: bytes, in_braces: bytes, in_brackets: bytes) -> bool:
     )
 
 
-def _parse_into(batch: Batch, raw: bytes, number: int, path: str) -> None:
+def _parse_at(path: str, number: int, raw: bytes) -> Line:
     try:
-        line = parse_line(raw)
+        return parse_line(raw)
     except CassetteLineError as error:
         raise CassetteFormatError(path, number, str(error)) from None
+
+
+def _append(batch: Batch, line: Line) -> None:
     if isinstance(line, Frame):
         batch.times_us.append(line.receive_time_us)
         batch.streams.append(line.stream.encode())
         batch.payloads.append(line.payload)
-    elif isinstance(line, Header) and (number > 1 or batch.times_us or batch.others):
-        raise _second_header(path, number)
     else:
         batch.others.append((len(batch.times_us), line))
 

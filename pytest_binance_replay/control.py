@@ -6,13 +6,13 @@ Every wait here has a limit, and says when it ends what was there instead.
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pytest_binance_replay.errors import WaitTimeoutError
 from pytest_binance_replay.goals import ToCount, ToTheEnd, ToTime
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Callable, Coroutine, Sequence
 
     from pytest_binance_replay.goals import Goal
     from pytest_binance_replay.hub import Hub
@@ -286,7 +286,7 @@ class Control:
 
     def wait_for_subscription(
         self, streams: Sequence[str], seconds: float
-    ) -> Awaitable[None]:
+    ) -> Coroutine[Any, Any, None]:
         """Wait until connected clients are subscribed to streams, or to any."""
 
         def lacking() -> list[str]:
@@ -302,7 +302,7 @@ class Control:
             lambda: f"a subscription to {', '.join(lacking()) or 'any stream'}",
         )
 
-    def wait_for_request(self, path: str, seconds: float) -> Awaitable[None]:
+    def wait_for_request(self, path: str, seconds: float) -> Coroutine[Any, Any, None]:
         """Wait until a path was asked for over HTTP."""
         return self.wait_until(
             lambda: any(r.path == path for r in self.hub.rest_requests),

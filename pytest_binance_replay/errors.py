@@ -364,8 +364,8 @@ class SocketsBlockedError(ReplayError, RuntimeError):
 
     def __str__(self) -> str:
         return (
-            f"the replay server cannot open a socket ({self.blocker}). If pytest-socket "
-            "blocks it, run pytest with --allow-hosts=127.0.0.1 in place of "
+            f"the replay server cannot open a socket ({self.blocker}). If "
+            "pytest-socket blocks it, run pytest with --allow-hosts=127.0.0.1 in place of "
             "--disable-socket, or mark the test with enable_socket."
         )
 
@@ -436,34 +436,27 @@ class MissingDataError(ReplayError, LookupError):
         self.command = command
 
     def __str__(self) -> str:
-        return f"{self._what()} {self._who()}"
-
-    def _what(self) -> str:
-        asked = self.missing.asked
+        asked = repr(self.missing.asked)
+        who = f"asked by client {self.missing.client}"
         match self.missing.reason:
             case "case":
                 return (
-                    f"Stream {asked!r} stays silent, here as on the exchange: stream "
-                    f"names are spelled exactly.{self._guess()}"
+                    f"Stream {asked} ({who}) stays silent, here as on the exchange: "
+                    f"stream names are spelled exactly.{self._guess()}"
                 )
             case "route":
                 return (
-                    f"Stream {asked!r} is on the tape, but the exchange keeps it "
+                    f"Stream {asked} ({who}) is on the tape, but the exchange keeps it "
                     "silent on this path since 2026-04-23: connect under /public or "
                     "/market, whichever carries it, or pass routes='any'."
                 )
             case "rest":
                 return f"No cassette has an answer to {asked}.{self._record()}"
             case "pair":
-                return (
-                    f"No cassette feeds {asked!r}; {self._have()}."
-                    f"{self._guess()}{self._record()}"
-                )
+                what = f"No cassette feeds {asked}"
             case _:
-                return (
-                    f"No cassette has stream {asked!r}; {self._have()}."
-                    f"{self._guess()}{self._record()}"
-                )
+                what = f"No cassette has stream {asked}"
+        return f"{what} ({who}); {self._have()}.{self._guess()}{self._record()}"
 
     def _have(self) -> str:
         if not self.held:
@@ -478,10 +471,6 @@ class MissingDataError(ReplayError, LookupError):
 
     def _record(self) -> str:
         return f" To record it too: {self.command}"
-
-    def _who(self) -> str:
-        who = f"client {self.missing.client}" if self.missing.client else "a client"
-        return f"(asked by {who})"
 
 
 _SHOWN_NAMES = 12

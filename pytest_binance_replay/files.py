@@ -807,7 +807,7 @@ def _file_of(asked: str, path: Path) -> Path | None:
     found = [candidate for candidate in candidates if _is_file(candidate)]
     if len(found) > 1:
         files = " and ".join(map(str, found))
-        number = "two" if len(found) == 2 else "three"  # noqa: PLR2004
+        number = "two" if len(found) == 2 else "three"
         problem = f"{number} cassettes answer to {asked!r}: {files}"
         raise CassetteNameError(problem, "Remove one, or name it with its suffix.")
     return found[0] if found else None

@@ -282,7 +282,7 @@ class Hub:
 
     def subscribed_names(self) -> set[str]:
         """Return what connected clients are subscribed to, in their and our words."""
-        names = set()
+        names: set[str] = set()
         for client in self.clients:
             if client.connected:
                 names.update(client.names)

@@ -104,7 +104,8 @@ class ClientRecord:
     def __str__(self) -> str:
         what = ", ".join(self.subscriptions) or "no stream"
         frames = sum(self.sent.values())
-        line = f"client {self.number} ({self.path}): {what}; {frames} frames sent"
+        count = "1 frame" if frames == 1 else f"{frames} frames"
+        line = f"client {self.number} ({self.path}): {what}; {count} sent"
         if self.behind:
             line += f", {self.behind} behind the tape"
         if self.missed:

@@ -6,13 +6,14 @@ of them on one time line and says which markets, streams and REST answers there 
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from pytest_binance_replay.cassette import Batch, Frame, RestAnswer
-from pytest_binance_replay.errors import MarketUnknownError
-from pytest_binance_replay.files import CassetteReader, summarise
+from pytest_binance_replay.errors import CassetteFormatError, MarketUnknownError
+from pytest_binance_replay.files import CassetteReader, Summary, summarise
 from pytest_binance_replay.hub import Catalogue
 from pytest_binance_replay.streams import market_of_payload
 from pytest_binance_replay.tape import merge_batches
@@ -86,8 +87,26 @@ class CassetteSource:
         self.path = path
         self._market = market
         self._warn = warn
-        with CassetteReader(path, warn=warn) as reader:
+        with self._named(), CassetteReader(path, warn=self._warn_named) as reader:
             self.header = reader.header
+
+    @contextmanager
+    def _named(self) -> Iterator[None]:
+        """Let errors name the file as the user does."""
+        try:
+            yield
+        except CassetteFormatError as error:
+            raise type(error)(
+                self.label, error.line, error.problem, error.advice
+            ) from None
+
+    def _warn_named(self, warning: BinanceReplayWarning) -> None:
+        _, *facts = warning.args
+        self._warn(type(warning)(self.label, *facts))
+
+    def _summarise(self) -> Summary:
+        with self._named():
+            return summarise(self.path)
 
     @cached_property
     def market(self) -> Market:
@@ -96,7 +115,7 @@ class CassetteSource:
         Raises:
             MarketUnknownError: If nothing says it.
         """
-        market = self._market or self.header.market or summarise(self.path).market
+        market = self._market or self.header.market or self._summarise().market
         if market is None:
             raise MarketUnknownError(self.label)
         return market
@@ -106,7 +125,7 @@ class CassetteSource:
         """Names of its streams: the header's, or those of its frames."""
         if self.header.streams is not None:
             return self.header.streams
-        return tuple(summarise(self.path).streams)
+        return tuple(self._summarise().streams)
 
     @cached_property
     def recorded_us(self) -> int:
@@ -114,23 +133,23 @@ class CassetteSource:
         try:
             moment = datetime.fromisoformat(self.header.recorded_at or "")
         except ValueError:
-            return summarise(self.path).first_time_us or 0
+            return self._summarise().first_time_us or 0
         if moment.tzinfo is None:
             moment = moment.replace(tzinfo=UTC)
         return int(moment.timestamp()) * 1_000_000
 
     def batches(self) -> Iterator[Batch]:
         """Read all frames, from the first."""
-        with CassetteReader(self.path, warn=self._warn) as reader:
+        with self._named(), CassetteReader(self.path, warn=self._warn_named) as reader:
             yield from reader.batches()
 
     def rest_answers(self) -> Sequence[RestAnswer]:
         """Return the recorded REST answers, oldest first."""
-        return summarise(self.path).rest
+        return self._summarise().rest
 
     def really_has(self, name: str) -> bool:
         """Return whether any frame of the file is of a stream, header or not."""
-        return name in summarise(self.path).streams
+        return name in self._summarise().streams
 
 
 class SessionSource:

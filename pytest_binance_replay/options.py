@@ -72,7 +72,7 @@ def _number(value: object) -> float:
 
 def _parse_speed(value: object) -> Speed:
     if value == "auto" or value == "asap":
-        return value  # type: ignore[return-value]
+        return value
     speed = float(value) if isinstance(value, str) else _number(value)
     if not (math.isfinite(speed) and speed > 0):
         raise ValueError(value)

@@ -6,7 +6,7 @@ import inspect
 import warnings
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from pytest_binance_replay.background import Handle, LoopThread, PolledHandle
 from pytest_binance_replay.cassette import Frame
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
     from types import TracebackType
 
+    from pytest_binance_replay.errors import BinanceReplayWarning
     from pytest_binance_replay.events import Event
     from pytest_binance_replay.journal import (
         ClientRecord,
@@ -48,6 +49,8 @@ if TYPE_CHECKING:
     from pytest_binance_replay.wire import Block
 
     Until = float | str | datetime | Callable[..., object]
+
+T = TypeVar("T")
 
 WAIT_SECONDS = 5.0
 """How long a test waits for what a bot does, unless it says otherwise."""
@@ -78,6 +81,7 @@ class BinanceReplay:
         sources: What the tape is made of; none makes an empty tape.
         options: Settings.
         record_command: The command that would record what is missing.
+        cassette_warnings: Where the sources put what is odd about them.
         host: Address to listen on.
         port: Port to listen on; 0 takes a free one.
     """
@@ -89,10 +93,12 @@ class BinanceReplay:
         options: Options | None = None,
         *,
         record_command: str = "pytest --record-binance",
+        cassette_warnings: list[BinanceReplayWarning] | None = None,
         host: str = "127.0.0.1",
         port: int = 0,
     ) -> None:
         self._thread = thread
+        self._warnings = [] if cassette_warnings is None else cassette_warnings
         self._options = options or Options()
         self._record_command = record_command
         self._handles: list[Handle[Any]] = []
@@ -145,6 +151,17 @@ class BinanceReplay:
             player.on_end = lambda: _start(server, server.close_clients(1001, ""))
         await control.start()
         return _Stage(library, tape, hub, player, server, control, store)
+
+    @property
+    def closed(self) -> bool:
+        """Whether it was closed."""
+        return self._closed
+
+    def take_warnings(self) -> list[BinanceReplayWarning]:
+        """Return what is odd about the cassettes, each once, and forget it."""
+        found = {str(warning): warning for warning in self._warnings}
+        self._warnings.clear()
+        return list(found.values())
 
     def close(self) -> None:
         """Close all connections and the port; harmless when done already."""
@@ -496,6 +513,13 @@ class BinanceReplay:
             found.append(TapeEndedError(stage.tape.released, "the end of the test"))
         return list(dict.fromkeys(found))
 
+    def complaints(self) -> list[str]:
+        """Return what went wrong so far with tape, server and requests, in words."""
+        failure = self._stage.player.failure
+        found: list[object] = [] if failure is None else [failure]
+        found += [*self._server_failures(), *self._missing_errors()]
+        return [*map(str, found), *map(str, self.take_warnings())]
+
     def _checked(self, name: str, errors: list[ReplayError]) -> list[ReplayError]:
         severity = self._options.severity(name)
         if severity == "warn":
@@ -544,7 +568,7 @@ class BinanceReplay:
     def _control(self) -> Control:
         return self._stage.control
 
-    def _ask(self, question: Callable[[], Any]) -> Any:
+    def _ask(self, question: Callable[[], T]) -> T:
         return question() if self._closed else self._thread.ask(question)
 
     def _order(self, work: Coroutine[Any, Any, Any], wanted: str) -> Handle[Any]:

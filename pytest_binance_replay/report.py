@@ -42,7 +42,7 @@ def describe(
     """
     lines = [
         f"cassette: {cassette}",
-        f"position: {_position(position)}",
+        f"position: {position}",
         f"speed: {speed}",
         *(_clients(clients) if clients else ["no client ever connected"]),
         *(f"GET {_request(request)}" for request in requests[-_SHOWN_REQUESTS:]),
@@ -52,12 +52,6 @@ def describe(
         lines.append("last frames released:")
         lines.extend(f"  {_frame(frame)}" for frame in last)
     return "\n".join(lines)
-
-
-def _position(position: Position) -> str:
-    if position.time_us is None:
-        return f"{position.frames} frames released, at the end of the tape"
-    return f"{position.frames} frames released, next at {_moment(position.time_us)}"
 
 
 def _moment(time_us: int) -> str:

@@ -20,7 +20,7 @@ from websockets.http11 import Response
 from websockets.protocol import State
 from websockets.streams import StreamReader
 
-from pytest_binance_replay.errors import PortInUseError
+from pytest_binance_replay.errors import PortInUseError, SocketsBlockedError
 from pytest_binance_replay.hub import ABNORMAL_CLOSURE, HangUp, Outgoing
 from pytest_binance_replay.journal import Missing, RestRequest
 from pytest_binance_replay.protocols.address import Address, parse_address
@@ -293,6 +293,7 @@ class ReplayServer:
 
         Raises:
             PortInUseError: If the port is taken.
+            SocketsBlockedError: If pytest-socket forbids it.
         """
         try:
             self._server = await serve(
@@ -308,6 +309,8 @@ class ReplayServer:
                 server_header=None,
                 logger=_LOGGER,
             )
+        except RuntimeError as error:
+            raise SocketsBlockedError(type(error).__name__) from error
         except OSError as error:
             raise PortInUseError(self.host, self.port, error.strerror or "") from error
         self.port = next(iter(self._server.sockets)).getsockname()[1]
@@ -366,7 +369,9 @@ class ReplayServer:
 
     async def _serve_client(self, connection: ServerConnection) -> None:
         request, address = connection.request, getattr(connection, "address", None)
-        if request is None or address is None:  # pragma: no cover - a handshake sets both
+        if (
+            request is None or address is None
+        ):  # pragma: no cover - a handshake sets both
             return
         client = self.hub.accept(address, request.path)
         link = Link(

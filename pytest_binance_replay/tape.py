@@ -11,6 +11,7 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections import Counter, deque
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from heapq import merge
 from itertools import islice
 from operator import itemgetter
@@ -58,8 +59,11 @@ class Position:
     time_us: int | None
 
     def __str__(self) -> str:
-        where = "at the end" if self.time_us is None else f"next at {self.time_us} us"
-        return f"{self.frames} frames, {where}"
+        if self.time_us is None:
+            return f"frame {self.frames}, at the end"
+        seconds, us = divmod(self.time_us, 1_000_000)
+        moment = f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{us:06}Z"
+        return f"frame {self.frames}, recorded {moment}"
 
 
 def merge_batches(sources: list[Iterable[Batch]]) -> Iterator[Batch]:
@@ -127,9 +131,10 @@ class Tape:
         batch = next((batch for batch in self._batches if batch.times_us), None)
         if batch is None:
             return False
-        due_us = self._due_times(batch.times_us)
+        times_us = self._in_order(batch.times_us)
+        due_us = self._due_times(times_us)
         block = Block(
-            self._read_frames, batch.times_us, due_us, batch.streams, batch.payloads
+            self._read_frames, times_us, due_us, batch.streams, batch.payloads
         )
         if self._start_us is None:
             self._start_us = block.times_us[0]
@@ -139,6 +144,13 @@ class Tape:
         self._read_frames = block.end
         self._blocks.append(block)
         return True
+
+    def _in_order(self, times_us: list[int]) -> list[int]:
+        """Keep time from going back where one stretch of a tape overlaps the next."""
+        last_us = self._last[0] if self._last else 0
+        if times_us[0] >= last_us:
+            return times_us
+        return [max(time_us, last_us) for time_us in times_us]
 
     def _due_times(self, times_us: list[int]) -> list[int]:
         if self._max_gap_us is None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from pytest_binance_replay.cassette import Batch, Mark
 from pytest_binance_replay.editing import IdSpans, shift_times
-from pytest_binance_replay.streams import event_kind
+from pytest_binance_replay.streams import event_kind, parse_stream
 from pytest_binance_replay.tape import SEAM
 
 if TYPE_CHECKING:
@@ -22,10 +22,21 @@ if TYPE_CHECKING:
 Origin = tuple["Market", str]
 """Market and stream name behind a stream key."""
 
-Spans = dict["Market", IdSpans]
-
-_SECOND_US = 1_000_000
 _MS_US = 1000
+_SECOND_US = 1_000_000
+_MINUTE_US = 60 * _SECOND_US
+_CANDLE_US = {
+    f"{count}{unit}": count * length_us
+    for unit, length_us, counts in (
+        ("s", _SECOND_US, (1,)),
+        ("m", _MINUTE_US, (1, 3, 5, 15, 30)),
+        ("h", 60 * _MINUTE_US, (1, 2, 4, 6, 8, 12)),
+        ("d", 1440 * _MINUTE_US, (1, 3)),
+    )
+    for count in counts
+}
+
+Spans = dict["Market", IdSpans]
 
 
 def rebased(
@@ -66,7 +77,9 @@ def moved(batch: Batch, origin: Callable[[bytes], Origin], offset_us: int) -> Ba
 class Loop:
     """A tape that starts again at its end, with times and ids that go on.
 
-    A round is as long as the recording, rounded up to whole seconds. Books do not
+    A round is as long as the recording, rounded up to whole seconds; where candles
+    are on the tape, to whole candles, so that they stay on their grid, unless the
+    recording is shorter than a candle of more than a minute. Books do not
     loop: the state at the end is not that at the start, so whoever follows one has
     to be sent away between rounds.
 
@@ -82,6 +95,7 @@ class Loop:
     ) -> None:
         self._open_batches = open_batches
         self._origin = origin
+        self._candles_us: set[int] = set()
 
     def batches(self) -> Iterator[Batch]:
         """Return round after round; nothing, if a round is empty."""
@@ -95,13 +109,15 @@ class Loop:
             yield batch
         if first_us is None or last_us is None:
             return
-        seconds = (last_us - first_us) // _SECOND_US + 1
-        yield from self._rounds(spans, seconds * _SECOND_US)
+        length_us = _round_length(last_us - first_us, self._candles_us)
+        yield from self._rounds(spans, length_us)
 
     def _collect(self, spans: Spans, batch: Batch) -> None:
         for key, payload in zip(batch.streams, batch.payloads, strict=True):
             market, stream = self._origin(key)
             kind = event_kind(stream, market)
+            if kind == "kline" and (name := parse_stream(stream, market)) is not None:
+                self._candles_us.add(_CANDLE_US.get(name.interval or "", 0))
             if kind is not None:
                 spans[market].add(payload, kind=kind, stream=stream)
 
@@ -130,3 +146,16 @@ class Loop:
                 )
             payloads.append(payload)
         return Batch(batch.times_us, batch.streams, payloads, list(batch.others))
+
+
+def _round_length(length_us: int, candles_us: Iterable[int]) -> int:
+    """Return how long a round takes: whole seconds, or whole candles.
+
+    The last candle closes just after the end of its time, so a recording may be a
+    second longer than its candles without costing another one.
+    """
+    fitting = [us for us in candles_us if us <= max(length_us, _MINUTE_US)]
+    grid_us = max(fitting, default=0)
+    if grid_us:
+        return max(-(-(length_us - _SECOND_US) // grid_us), 1) * grid_us
+    return (length_us // _SECOND_US + 1) * _SECOND_US

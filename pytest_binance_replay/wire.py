@@ -19,7 +19,7 @@ from pytest_binance_replay.protocols.simple import format_event
 from pytest_binance_replay.streams import event_kind
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from pytest_binance_replay.streams import Market
 
@@ -214,8 +214,13 @@ class Block:
         at = number - self.first
 
         def part(first: int, cut: slice) -> Block:
-            lists: Sequence[list[int]] = (self.times_us[cut], self.due_us[cut])
-            return Block(first, *lists, self.keys[cut], self.payloads[cut])
+            return Block(
+                first,
+                self.times_us[cut],
+                self.due_us[cut],
+                self.keys[cut],
+                self.payloads[cut],
+            )
 
         return part(self.first, slice(at)), part(number, slice(at, None))
 
