@@ -9,12 +9,18 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import contextlib
+import socket
 import sys
 import threading
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from pytest_binance_replay.clock import monotonic_seconds
-from pytest_binance_replay.errors import SocketsBlockedError, WaitTimeoutError
+from pytest_binance_replay.errors import (
+    ForgottenHandleError,
+    ReplayClosedError,
+    SocketsBlockedError,
+    WaitTimeoutError,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Generator
@@ -43,10 +49,8 @@ class LoopThread:
     """
 
     def __init__(self) -> None:
-        try:
-            self._loop = _SteadyLoop()
-        except RuntimeError as error:
-            raise SocketsBlockedError(type(error).__name__) from error
+        _try_a_socket()
+        self._loop = _SteadyLoop()
         self._thread = threading.Thread(
             target=self._run, name="binance-replay", daemon=True
         )
@@ -55,6 +59,8 @@ class LoopThread:
     def _run(self) -> None:
         asyncio.set_event_loop(self._loop)
         self._loop.run_forever()
+        self._loop.run_until_complete(self._loop.shutdown_default_executor())
+        self._loop.close()
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop:
@@ -93,8 +99,14 @@ class LoopThread:
         """End the loop and the thread."""
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
-        self._loop.run_until_complete(self._loop.shutdown_default_executor())
-        self._loop.close()
+
+
+def _try_a_socket() -> None:
+    """Make a socket, for a loop that fails to make its own cannot be closed."""
+    try:
+        socket.socket().close()
+    except (RuntimeError, Warning) as error:  # pytest-socket warns, too.
+        raise SocketsBlockedError(type(error).__name__) from error
 
 
 class Handle(Generic[T]):
@@ -126,13 +138,19 @@ class Handle(Generic[T]):
 
         Raises:
             WaitTimeoutError: If it is not done in time. What was ordered goes on.
+            ReplayClosedError: If the replay was closed before.
         """
         __tracebackhide__ = True
-        concurrent.futures.wait([self._future], timeout)
-        if not self._future.done():
+        if not _block_until_done(self._future, timeout):
             hint = f"{_blocking_hint()}it is still under way"
             raise WaitTimeoutError(timeout or 0.0, self._wanted, hint)
-        return self._outcome()
+        try:
+            return self._outcome()
+        except WaitTimeoutError as error:
+            if not (hint := _blocking_hint()):
+                raise
+            seen = f"{hint}{error.seen}"
+            raise WaitTimeoutError(error.seconds, error.wanted, seen) from None
 
     def __await__(self) -> Generator[Any, Any, T]:
         """Wait in an async test, under asyncio or trio."""
@@ -143,6 +161,8 @@ class Handle(Generic[T]):
     def _outcome(self) -> T:
         __tracebackhide__ = True
         self._seen = True
+        if self._future.cancelled():
+            raise ReplayClosedError(self._wanted)
         error = self._future.exception()
         if error is None:
             return self._future.result()
@@ -151,12 +171,19 @@ class Handle(Generic[T]):
 
     def unseen_error(self) -> BaseException | None:
         """Return the error that nobody waited for; None if there is none."""
-        if self._seen or not self._future.done() or self._future.cancelled():
+        return None if self._seen else self._error()
+
+    def has_shown(self, error: BaseException) -> bool:
+        """Return whether somebody waited for it and was given an error."""
+        return self._seen and self._error() is error
+
+    def _error(self) -> BaseException | None:
+        if not self._future.done() or self._future.cancelled():
             return None
         return self._future.exception()
 
     def cancel(self) -> None:
-        """Stop waiting for it, because the test is over."""
+        """Call it off, because the replay ends."""
         self._future.cancel()
 
 
@@ -183,7 +210,7 @@ class PolledHandle(Handle[T]):
         timeout: float,
         wanted: str,
         seen: Callable[[], str],
-        finish: Callable[[object], T],
+        finish: Callable[[object], Coroutine[Any, Any, T]],
         busy: Callable[[], bool] = lambda: False,
     ) -> None:
         super().__init__(concurrent.futures.Future(), wanted)
@@ -194,13 +221,13 @@ class PolledHandle(Handle[T]):
         self._describe = seen
         self._finish = finish
         self._busy = busy
+        self._asked = False
 
     def wait(self, timeout: float | None = None) -> T:
         """Block until the predicate holds, and return the result."""
         __tracebackhide__ = True
-        steps = self._steps(self._timeout if timeout is None else timeout)
-        for step in steps:
-            step.result()
+        for step in self._steps(self._timeout if timeout is None else timeout):
+            _block_until_done(step, None)
         return super().wait()
 
     def __await__(self) -> Generator[Any, Any, T]:
@@ -210,23 +237,46 @@ class PolledHandle(Handle[T]):
             yield from _until_done(step).__await__()
         return (yield from super().__await__())
 
+    def unseen_error(self) -> BaseException | None:
+        """Return the error that nobody waited for, if only that nobody waited."""
+        if not self._asked:
+            return ForgottenHandleError(self._wanted)
+        return super().unseen_error()
+
     def _steps(
         self, seconds: float
-    ) -> Generator[concurrent.futures.Future[None], None, None]:
-        if self._future.done():
-            return
+    ) -> Generator[concurrent.futures.Future[Any], None, None]:
+        """Return what to wait for, one after the other, until the handle is done."""
+        self._asked = True
         deadline = monotonic_seconds() + seconds
-        while not (answer := self._predicate()):
+        while not self._future.done():
+            if answer := self._predicate():
+                finishing = self._thread.submit(self._finish(answer))
+                yield finishing
+                _copy_outcome(finishing, self._future)
+                return
             if self._busy():
                 deadline = monotonic_seconds() + seconds
-            if monotonic_seconds() >= deadline:
-                seen = f"{_blocking_hint()}{self._describe()}"
-                self._future.set_exception(
-                    WaitTimeoutError(seconds, self._wanted, seen)
-                )
+            elif monotonic_seconds() >= deadline:
+                self._give_up(seconds)
                 return
             yield self._thread.submit(self._tick(_TICK_SECONDS))
-        self._future.set_result(self._finish(answer))
+
+    def _give_up(self, seconds: float) -> None:
+        seen = f"{_blocking_hint()}{self._describe()}"
+        error = WaitTimeoutError(seconds, self._wanted, seen)
+        self._future.set_exception(error)
+
+
+def _copy_outcome(
+    source: concurrent.futures.Future[T], target: concurrent.futures.Future[T]
+) -> None:
+    if target.cancelled() or source.cancelled():
+        target.cancel()
+    elif (error := source.exception()) is not None:
+        target.set_exception(error)
+    else:
+        target.set_result(source.result())
 
 
 def _blocking_hint() -> str:
@@ -236,6 +286,24 @@ def _blocking_hint() -> str:
     except RuntimeError:
         return ""
     return "in an async test, await the handle: wait() holds up the test's own loop. "
+
+
+def _block_until_done(
+    future: concurrent.futures.Future[Any], timeout: float | None
+) -> bool:
+    """Wait for a future of another thread by blocking; tell whether it is done."""
+    if not future.done() and _is_a_servers_loop_running():
+        raise RuntimeError(_OWN_THREAD)
+    done = threading.Event()
+    future.add_done_callback(lambda _: done.set())
+    return done.wait(timeout)
+
+
+def _is_a_servers_loop_running() -> bool:
+    try:
+        return isinstance(asyncio.get_running_loop(), _SteadyLoop)
+    except RuntimeError:
+        return False
 
 
 async def _until_done(future: concurrent.futures.Future[Any]) -> None:

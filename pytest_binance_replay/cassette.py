@@ -133,12 +133,15 @@ class Batch:
         payloads: Payloads exactly as they came.
         others: REST answers, marks and the end, each with the number of the batch's
             frames before it; a header too, if the block begins with it.
+        lines: How many lines the block has, blank ones included; 0 for a batch that was
+            not read from a block.
     """
 
     times_us: list[int]
     streams: list[bytes]
     payloads: list[bytes]
     others: list[tuple[int, Line]]
+    lines: int = field(default=0, compare=False)
 
 
 # A line to its members
@@ -409,8 +412,10 @@ def is_cut(raw: bytes) -> bool:
     """
     start = raw.rstrip(b"\0")
     text = start.decode(errors="replace").lstrip(" \t\r")
-    if not text.startswith("{"):
-        return not text and start != raw
+    if text[:1] not in {"", "{"}:
+        return False
+    if not text or start != raw:
+        return start != raw
     try:
         _parse_members(text)
     except CassetteLineError:
@@ -583,7 +588,8 @@ def parse_block(
     times, streams, objects, _ = zip(*cuts, strict=True)
     alone = trusted or not _MEMBER_AFTER_OBJECT.search(raw)
     if alone and all(objects) and _is_utf8(raw):
-        return Batch(list(map(int, times)), list(streams), list(objects), [])
+        times_us = list(map(int, times))
+        return Batch(times_us, list(streams), list(objects), [], lines=len(cuts))
     return _parse_lines(raw, cuts, first_line, path)
 
 
@@ -599,7 +605,7 @@ def _is_utf8(raw: bytes) -> bool:
 
 def _parse_lines(raw: bytes, cuts: _Cuts, first_line: int, path: str) -> Batch:
     """Read lines of all kinds, parsing those that are not surely frames."""
-    batch = Batch([], [], [], [])
+    batch = Batch([], [], [], [], lines=len(cuts))
     lines = zip(raw.split(b"\n"), cuts, strict=False)
     for number, (line, (time, stream, in_braces, in_brackets)) in enumerate(
         lines, first_line

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable
 
-_monotonic_ns = time.monotonic_ns
 _EPOCH_OFFSET_NS = time.time_ns() - time.monotonic_ns()
 
 

@@ -9,15 +9,17 @@ import asyncio
 from typing import TYPE_CHECKING, Any, Literal
 
 from pytest_binance_replay.errors import WaitTimeoutError
-from pytest_binance_replay.goals import ToCount, ToTheEnd, ToTime
+from pytest_binance_replay.goals import ToTheEnd
+from pytest_binance_replay.player import Run
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Sequence
 
-    from pytest_binance_replay.goals import Goal
+    from pytest_binance_replay.goals import Goal, ToCount
     from pytest_binance_replay.hub import Hub
-    from pytest_binance_replay.player import Player, Run
-    from pytest_binance_replay.server import Link, ReplayServer
+    from pytest_binance_replay.link import Link
+    from pytest_binance_replay.player import Player
+    from pytest_binance_replay.server import ReplayServer
     from pytest_binance_replay.tape import Position
 
 QUIET_SECONDS = 0.05
@@ -40,6 +42,7 @@ class Control:
         start: Whether the tape starts by itself.
         start_after: Stream names and REST paths that must all have been asked for
             before it does; if empty, it starts when subscriptions have settled.
+        stuck_seconds: How long an order may make no progress.
     """
 
     def __init__(
@@ -49,13 +52,13 @@ class Control:
         *,
         start: Start = "auto",
         start_after: Sequence[str] = (),
+        stuck_seconds: float = STUCK_SECONDS,
     ) -> None:
         self.player = player
         self.server = server
         self._start_after = frozenset(start_after)
-        self._manual = start == "manual"
-        self._started = False
-        self._first_goal: Goal | None = None
+        self._stuck_seconds = stuck_seconds
+        self._is_gated = start == "auto"
         self._first_run: Run | None = None
         self._awaited_reconnects = 0
         player.on_release = server.wake_feeders
@@ -70,18 +73,17 @@ class Control:
         """Serve, and play once the gate opens."""
         await self.server.start()
         self.server.spawn(self.player.run())
-        if not self._manual:
+        if self._is_gated:
             self.server.spawn(self._open_gate())
 
     # The gate
 
     async def _open_gate(self) -> None:
         await self._asked_for_all()
-        if self._manual or self._started:
-            return
-        self._started = True
-        self._first_run = self.player.play(self._first_goal or ToTheEnd())
-        self.server.signal.fire()
+        if self._is_gated:
+            self._is_gated = False
+            self.player.start(self._first_run or Run(ToTheEnd()))
+            self.server.signal.fire()
 
     async def _asked_for_all(self) -> None:
         if self._start_after:
@@ -97,9 +99,8 @@ class Control:
             await self._greeted()
 
     async def _greeted(self) -> None:
-        pongs = await self._ping([k for k in self.server.links if k.client.view.keys])
-        if pongs:
-            await asyncio.wait(pongs, timeout=_GREETING_SECONDS)
+        links = [link for link in self.server.links if link.client.view.keys]
+        await self._ping(links, _GREETING_SECONDS)
 
     async def _quiet(self) -> None:
         made = self.hub.subscriptions_made
@@ -113,29 +114,39 @@ class Control:
         while not condition():
             await self.server.signal.wait()
 
-    def take_over(self) -> None:
-        """Leave the start to the test."""
-        self._manual = True
+    def _take_over(self) -> None:
+        """Leave the start to the test; an order that waits for it is overtaken."""
+        self._is_gated = False
+        self._replace_first_run(None)
+
+    def _replace_first_run(self, run: Run | None) -> None:
+        if self._first_run is not None:
+            self._first_run.finish()
+        self._first_run = run
 
     # Orders
 
     async def play(self, goal: Goal) -> Position:
         """Play to a goal at the set speed; wait for every client to have it all."""
-        if self._manual or self._started:
-            self._started = True
-            run = self.player.play(goal)
+        if self._is_gated:
+            run = Run(goal)
+            self._replace_first_run(run)
+            await self._gate_opens(run)
         else:
-            run = await self._play_from_gate(goal)
+            run = self.player.play(goal)
         return await self._carry_out(run)
 
-    async def _play_from_gate(self, goal: Goal) -> Run:
-        self._first_goal = goal
-        await self.wait_until(
-            lambda: self._started or self._manual,
-            STUCK_SECONDS,
-            lambda: f"the tape to start ({self._gate()})",
-        )
-        return self._first_run or self.player.play(goal)
+    async def _gate_opens(self, run: Run) -> None:
+        try:
+            await self.wait_until(
+                lambda: run.done.done() or not self._is_gated,
+                self._stuck_seconds,
+                lambda: f"the tape to start ({self._gate()})",
+            )
+        except WaitTimeoutError:
+            if self._first_run is run:
+                self._first_run = None
+            raise
 
     def _gate(self) -> str:
         if self._start_after:
@@ -145,23 +156,17 @@ class Control:
 
     async def step(self, goal: ToCount) -> Position:
         """Release some frames at once."""
-        return await self._release(goal)
+        self._take_over()
+        return await self._carry_out(self.player.release(goal))
 
     async def advance(self, us: int) -> Position:
         """Move the tape's own time on; release what is due by then."""
-        target_us = self.player.due_us + us
-        position = await self._release(ToTime(target_us, due=True))
-        self.player.settle_at(target_us)
-        return position
-
-    async def _release(self, goal: Goal) -> Position:
-        self.take_over()
-        self._started = True
-        return await self._carry_out(self.player.release(goal))
+        self._take_over()
+        return await self._carry_out(self.player.advance(us))
 
     async def pause(self) -> Position:
         """Stand still."""
-        self.take_over()
+        self._take_over()
         self.player.pause()
         await self.confirm()
         return self.player.tape.position
@@ -172,25 +177,28 @@ class Control:
         Clients that follow a book are sent away when the tape goes back: its update
         ids would go back with it, which on the exchange means loss.
         """
-        self.take_over()
+        self._take_over()
         self.player.pause()
         before = self.player.tape.released
-        wind()
-        self.player.moved()
+        try:
+            wind()
+        finally:
+            self.player.moved()
         if self.player.tape.released < before:
             await self._send_book_keepers_away()
         return self.player.tape.position
 
     async def _send_book_keepers_away(self) -> None:
-        for link in list(self.server.links):
-            if link.is_open and self.hub.follows_book(link.client):
-                await link.hang_up(1001, "The tape went back")
+        keepers = [k for k in self.server.links if self.hub.follows_book(k.client)]
+        farewells = (link.hang_up(1001, "The tape went back") for link in keepers)
+        await asyncio.gather(*farewells)
 
     async def push(self, key: bytes, payload: bytes) -> Position:
         """Send a frame of the test's own at the position."""
         tape = self.player.tape
         tape.insert(key, payload, tape.time_us)
         tape.release(tape.released + 1)
+        tape.trim(self.hub.lowest_cursor())
         self.server.wake_feeders()
         await self.confirm()
         return tape.position
@@ -217,7 +225,14 @@ class Control:
             lambda: not any(self._is_behind(link, upto) for link in self.server.links),
             "every client to have its last frame",
         )
-        await self._answered()
+        asked = [link for link in self.server.links if link.answered < link.written]
+        if not await self._ping(asked, self._stuck_seconds):
+            wanted = "a pong to the ping sent behind the last frame"
+            raise self._stuck(wanted)
+
+    def _is_behind(self, link: Link, number: int) -> bool:
+        """Return whether a client lacks frames, but for those wound back over."""
+        return link.is_behind(min(number, self.player.tape.released))
 
     async def _patiently(
         self,
@@ -227,43 +242,33 @@ class Control:
         excuse: Callable[[], bool] = lambda: False,
     ) -> None:
         """Wait as long as the tape or a client gets further."""
-        progress = self._progress()
+        progress, deadline = self._progress(), self._deadline()
         while not done():
             try:
-                async with asyncio.timeout(STUCK_SECONDS):
+                async with asyncio.timeout_at(deadline):
                     await self.server.signal.wait()
             except TimeoutError:
-                if progress == self._progress() and not excuse():
+                if not (excuse() or done()):
                     raise self._stuck(wanted) from None
-            progress = self._progress()
+                deadline = self._deadline()
+            if progress != self._progress():
+                progress, deadline = self._progress(), self._deadline()
 
     def _progress(self) -> tuple[int, ...]:
         cursors = (client.cursor for client in self.hub.clients)
         return self.player.tape.released, *cursors
 
+    def _deadline(self) -> float:
+        return asyncio.get_running_loop().time() + self._stuck_seconds
+
     def _stuck(self, wanted: str) -> WaitTimeoutError:
-        return WaitTimeoutError(STUCK_SECONDS, wanted, self.seen())
+        return WaitTimeoutError(self._stuck_seconds, wanted, self.seen())
 
-    @staticmethod
-    def _is_behind(link: Link, upto: int) -> bool:
-        client = link.client
-        return link.is_open and bool(client.view.keys) and client.cursor < upto
-
-    async def _answered(self) -> None:
-        asked = [link for link in self.server.links if link.unconfirmed]
-        for link in asked:
-            link.unconfirmed = False
-        pongs = await self._ping(asked)
-        if not pongs:
-            return
-        _, late = await asyncio.wait(pongs, timeout=STUCK_SECONDS)
-        if late:
-            wanted = "a pong to the ping sent behind the last frame"
-            raise self._stuck(wanted)
-
-    async def _ping(self, links: Sequence[Link]) -> list[asyncio.Future[float]]:
-        pongs = [await link.ping(self.server.ping_payload()) for link in links]
-        return [pong for pong in pongs if pong is not None]
+    async def _ping(self, links: Sequence[Link], seconds: float) -> bool:
+        """Ping some clients; return whether each has answered or is gone."""
+        payload = self.server.ping_payload
+        pings = [link.ping(payload(), seconds) for link in links]
+        return all(await asyncio.gather(*pings))
 
     # Waits
 

@@ -220,17 +220,25 @@ class CassetteNotFoundError(ReplayError, FileNotFoundError):
         name: The name; of a bundled cassette, it begins with ``demo:``.
         directory: Where it was looked for, as the user knows it.
         nearest: Names that are there and come near it; all of them when few.
+        command: What records it.
     """
 
-    def __init__(self, name: str, directory: str, nearest: tuple[str, ...]) -> None:
-        super().__init__(name, directory, nearest)
+    def __init__(
+        self,
+        name: str,
+        directory: str,
+        nearest: tuple[str, ...],
+        command: str = "pytest --record-binance",
+    ) -> None:
+        super().__init__(name, directory, nearest, command)
         self.name = name
         self.directory = directory
         self.nearest = nearest
+        self.command = command
 
     def __reduce__(self) -> tuple[type[ReplayError], tuple[Any, ...]]:
         """Rebuild from the facts: OSError rearranges its arguments."""
-        return type(self), (self.name, self.directory, self.nearest)
+        return type(self), (self.name, self.directory, self.nearest, self.command)
 
     def __str__(self) -> str:
         near = ", ".join(map(repr, self.nearest))
@@ -238,11 +246,11 @@ class CassetteNotFoundError(ReplayError, FileNotFoundError):
         if self.name.startswith("demo:"):
             return (
                 f"No bundled cassette {self.name!r}{nearest}. To record one of your "
-                "own: pytest --record-binance"
+                f"own: {self.command}"
             )
         return (
-            f"No cassette {self.name!r} in {self.directory}{nearest}. To record it: "
-            "pytest --record-binance"
+            f"No cassette {self.name!r} in {self.directory}{nearest}. "
+            f"To record it: {self.command}"
         )
 
 
@@ -284,6 +292,33 @@ class TimeShiftError(ReplayError, ValueError):
         )
 
 
+class BookGapError(ReplayError, ValueError):
+    """Updates between a book and the next event are missing.
+
+    Attributes:
+        symbol: Whose book it is.
+        update_id: The update that the book is at.
+        first_update_id: The first update that the next event builds on or brings.
+    """
+
+    def __init__(self, symbol: str, update_id: int, first_update_id: int) -> None:
+        super().__init__(symbol, update_id, first_update_id)
+        self.symbol = symbol
+        self.update_id = update_id
+        self.first_update_id = first_update_id
+
+    def __str__(self) -> str:
+        missing = self.first_update_id - self.update_id - 1
+        lack = "1 update is" if missing == 1 else f"{missing} updates are"
+        if missing < 1:
+            lack = "what lies between is"
+        return (
+            f"{self.symbol} book is at update {self.update_id} but the next diff "
+            f"starts at {self.first_update_id}: {lack} missing. Take a new depth "
+            "snapshot."
+        )
+
+
 class TapeEndedError(ReplayError, EOFError):
     """The tape came to its end before what was waited for.
 
@@ -321,6 +356,42 @@ class WaitTimeoutError(ReplayError, TimeoutError):
 
     def __str__(self) -> str:
         return f"waited {self.seconds:g} s for {self.wanted}; {self.seen}"
+
+
+class ForgottenHandleError(ReplayError, RuntimeError):
+    """A wait was ordered that nobody ever waited for, so it never took place.
+
+    Attributes:
+        wanted: What was to be waited for.
+    """
+
+    def __init__(self, wanted: str) -> None:
+        super().__init__(wanted)
+        self.wanted = wanted
+
+    def __str__(self) -> str:
+        return (
+            f"nobody waited for {self.wanted}, so it was never asked. Await the "
+            "handle, or call its wait()."
+        )
+
+
+class ReplayClosedError(ReplayError, RuntimeError):
+    """Something was wanted of a replay that is closed, or whose tape was replaced.
+
+    Attributes:
+        wanted: What was wanted.
+    """
+
+    def __init__(self, wanted: str) -> None:
+        super().__init__(wanted)
+        self.wanted = wanted
+
+    def __str__(self) -> str:
+        return (
+            f"waited for {self.wanted}, but the replay was closed or given another "
+            "tape. Wait for the handle before that."
+        )
 
 
 class PortInUseError(ReplayError, OSError):
@@ -365,8 +436,8 @@ class SocketsBlockedError(ReplayError, RuntimeError):
     def __str__(self) -> str:
         return (
             f"the replay server cannot open a socket ({self.blocker}). If "
-            "pytest-socket blocks it, run pytest with --allow-hosts=127.0.0.1 in place of "
-            "--disable-socket, or mark the test with enable_socket."
+            "pytest-socket blocks it, add --allow-hosts=127.0.0.1 to the command, or "
+            "mark the test with enable_socket."
         )
 
 

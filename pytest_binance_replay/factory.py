@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import shlex
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from pytest_binance_replay.background import LoopThread
-from pytest_binance_replay.errors import CassetteFormatError, CassetteNotFoundError
+from pytest_binance_replay.errors import (
+    CassetteFormatError,
+    CassetteNameError,
+    CassetteNotFoundError,
+    MissingExtraError,
+    OptionError,
+)
 from pytest_binance_replay.files import (
     DEMO_PREFIX,
     CassetteReader,
@@ -13,11 +22,11 @@ from pytest_binance_replay.files import (
     list_cassettes,
 )
 from pytest_binance_replay.library import CassetteSource
-from pytest_binance_replay.options import make_options, parse_setting
+from pytest_binance_replay.options import layered, make_options, parse_setting
 from pytest_binance_replay.replay import BinanceReplay
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
     from pytest_binance_replay.errors import BinanceReplayWarning
@@ -29,6 +38,7 @@ class ReplayFactory:
 
     Args:
         directory: Where cassettes are looked for.
+        root: Errors name files relative to it; None means the directory's parent.
         defaults: Settings that hold unless a call says otherwise, checked.
         overrides: Settings that hold whatever a call says, checked.
     """
@@ -37,10 +47,12 @@ class ReplayFactory:
         self,
         directory: Path,
         *,
+        root: Path | None = None,
         defaults: Mapping[str, object] | None = None,
         overrides: Mapping[str, object] | None = None,
     ) -> None:
         self._directory = directory
+        self._root = root or directory.parent
         self._defaults = dict(defaults or {})
         self._overrides = dict(overrides or {})
         self._thread: LoopThread | None = None
@@ -48,7 +60,7 @@ class ReplayFactory:
 
     def __call__(
         self,
-        *cassettes: str | Path,
+        *cassettes: str | os.PathLike[str] | None,
         host: str = "127.0.0.1",
         port: int = 0,
         **settings: Any,
@@ -56,8 +68,8 @@ class ReplayFactory:
         """Start a replay.
 
         Args:
-            cassettes: Names of cassettes, as the marker takes them; none makes an
-                empty tape, to `load()` and `push()`.
+            cassettes: Names of cassettes, as the marker takes them; none, or None
+                alone, makes an empty tape, to `load()` and `push()`.
             host: Address to listen on.
             port: Port to listen on; 0 takes a free one.
             settings: Settings, as the marker takes them.
@@ -67,44 +79,50 @@ class ReplayFactory:
             CassetteFormatError: If a cassette cannot be read.
             OptionError: If a setting is wrong.
         """
+        names = [] if cassettes == (None,) else list(cassettes)
+        for name in names:
+            if not isinstance(name, str | os.PathLike):
+                where = f"binance_replay_factory({name!r})"
+                raise OptionError(where, "expected names of cassettes")
         given = {
             name: parse_setting(
                 name, value, f"binance_replay_factory({name}={value!r})"
             )
             for name, value in settings.items()
         }
-        options = make_options({**self._defaults, **given, **self._overrides})
-        return self.open(cassettes, options, host=host, port=port)
+        options = make_options(layered(self._defaults, given, self._overrides))
+        return self.open(names, options, host=host, port=port)
 
     def open(
         self,
-        cassettes: Iterable[str | Path] | None,
+        cassettes: Iterable[Any] | None,
         options: Options,
         *,
         test: str | None = None,
-        default_name: str | None = None,
+        default_name: str = "",
         host: str = "127.0.0.1",
         port: int = 0,
     ) -> BinanceReplay:
         """Start a replay with checked settings.
 
         Args:
-            cassettes: Names of cassettes; None for the one named after the test.
+            cassettes: Names of cassettes; None for the one that belongs to the test.
             options: Settings.
             test: What pytest calls the test.
-            default_name: Name of the cassette that belongs to the test.
+            default_name: Name of the cassette that belongs to the test by its name.
             host: Address to listen on.
             port: Port to listen on; 0 takes a free one.
         """
-        command = "pytest --record-binance" + (f" {test}" if test else "")
-        if cassettes is None:
-            path = find_cassette_of_test(default_name or "", test, self._directory)
-            files = [(self._shown(path), path)]
-        else:
-            files = [self._find(name) for name in cassettes]
-        found: list[BinanceReplayWarning] = []
+        command = "pytest --record-binance" + (f" {shlex.quote(test)}" if test else "")
+        with self._naming(command):
+            if cassettes is None:
+                found = find_cassette_of_test(default_name, test, self._directory)
+                files = [(self._shown(found), found)]
+            else:
+                files = [self._find(name) for name in cassettes]
+        warnings: list[BinanceReplayWarning] = []
         sources = [
-            CassetteSource(path, label, market=options.market, warn=found.append)
+            CassetteSource(path, label, market=options.market, warn=warnings.append)
             for label, path in files
         ]
         if self._thread is None:
@@ -114,27 +132,45 @@ class ReplayFactory:
             sources,
             options,
             record_command=command,
-            cassette_warnings=found,
+            cassette_warnings=warnings,
             host=host,
             port=port,
         )
-        self._replays = [r for r in self._replays if not r.closed]
-        self._replays.append(replay)
+        self._replays = [*self.running, replay]
         return replay
 
-    def _find(self, name: str | Path) -> tuple[str, Path]:
-        path = find_cassette(name, self._directory)
-        bundled = str(name).startswith(DEMO_PREFIX)
-        return (str(name) if bundled else self._shown(path)), path
+    @property
+    def running(self) -> tuple[BinanceReplay, ...]:
+        """Replays that were started and not closed, oldest first."""
+        return tuple(replay for replay in self._replays if not replay.closed)
+
+    @contextmanager
+    def _naming(self, command: str) -> Iterator[None]:
+        """Let errors name files as the user does, and the command that helps."""
+        try:
+            yield
+        except CassetteNotFoundError as error:
+            directory = error.directory.replace(str(self._root) + os.sep, "")
+            raise CassetteNotFoundError(
+                error.name, directory, error.nearest, command
+            ) from None
+        except CassetteNameError as error:
+            problem = error.problem.replace(str(self._root) + os.sep, "")
+            raise CassetteNameError(problem, error.advice) from None
+
+    def _find(self, name: str | os.PathLike[str]) -> tuple[str, Path]:
+        text = os.fspath(name)
+        path = find_cassette(text, self._directory)
+        return (text if text.startswith(DEMO_PREFIX) else self._shown(path)), path
 
     def _shown(self, path: Path) -> str:
-        """Return a path as the user knows it: with the directory it was looked for."""
-        root = self._directory.parent
-        return str(path.relative_to(root) if path.is_relative_to(root) else path)
+        """Return a path as the user knows it: from the project's root, if below it."""
+        inside = path.is_relative_to(self._root)
+        return str(path.relative_to(self._root) if inside else path)
 
     def close(self) -> None:
         """Close what is still open, and the thread."""
-        for replay in self._replays:
+        for replay in self.running:
             replay.close()
         self._replays.clear()
         if self._thread is not None:
@@ -153,20 +189,25 @@ def find_cassette_of_test(name: str, test: str | None, directory: Path) -> Path:
 
     Raises:
         CassetteNotFoundError: If there is none.
+        CassetteNameError: If several say that they belong to the test.
     """
     try:
         return find_cassette(name, directory)
     except CassetteNotFoundError:
-        for other in list_cassettes(directory):
-            path = find_cassette(other, directory)
-            if test is not None and _test_in_header(path) == test:
-                return path
-        raise
+        paths = (find_cassette(other, directory) for other in list_cassettes(directory))
+        found = [path for path in paths if test and _test_in_header(path) == test]
+        if not found:
+            raise
+    if len(found) > 1:
+        files = " and ".join(map(str, found))
+        problem = f"{len(found)} cassettes say that they belong to {test}: {files}"
+        raise CassetteNameError(problem, "Name one of them in the test's mark.")
+    return found[0]
 
 
 def _test_in_header(path: Path) -> str | None:
     try:
         with CassetteReader(path, warn=lambda _: None) as reader:
             return reader.header.test
-    except CassetteFormatError:
+    except (CassetteFormatError, MissingExtraError, OSError):
         return None  # Not this test's; whoever plays it is told.

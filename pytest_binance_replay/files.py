@@ -177,12 +177,14 @@ def _open(path: Path) -> BinaryIO:
     except FileNotFoundError:
         raise _missing_file(path) from None
     except OSError as error:
-        problem = error.strerror or str(error)
-    if path.is_dir():
-        problem, advice = "is a directory", "Name a cassette in it."
-    else:
-        problem, advice = f"cannot be read: {problem}", "Check its permissions."
-    raise CassetteFormatError(str(path), 0, problem, advice)
+        # Windows has no error of its own for a directory.
+        may_be_directory = isinstance(error, IsADirectoryError | PermissionError)
+        if may_be_directory and path.is_dir():
+            problem, advice = "is a directory", "Name a cassette in it."
+        else:
+            reason = error.strerror or str(error)
+            problem, advice = f"cannot be read: {reason}", "Check its permissions."
+        raise CassetteFormatError(str(path), 0, problem, advice) from None
 
 
 _FORM = (
@@ -216,10 +218,11 @@ def _checked_start(path: Path, start: bytes) -> bytes:
 
 
 class _WholeLines:
-    """The whole lines of a file, decompressed, in blocks with their line numbers.
+    """The whole lines of a file, decompressed, in blocks.
 
     Attributes:
-        next_line: Number of the line behind the last block, from 1.
+        next_line: Number of the first line of the next block, from 1; whoever parses a
+            block moves it on, which spares counting the lines twice.
         is_cut: Whether the file ends inside a line, or a compressed one inside a
             member; known after the last block.
     """
@@ -232,24 +235,25 @@ class _WholeLines:
         self._pieces: list[bytes] = []  # of a line not yet whole
         self._size = 0
 
-    def __iter__(self) -> Generator[tuple[int, bytes]]:
+    def __iter__(self) -> Generator[bytes]:
+        begun = False  # blank lines stay with the first line, which may be a header
         with _open(self._path) as file:
             for chunk in self._begin(self._decompress(file)):
                 end = chunk.rfind(b"\n") + 1
-                if end:
-                    yield self._block(b"".join([*self._pieces, chunk[:end]]))
+                whole = b"".join([*self._pieces, chunk[:end]]) if end else b""
+                begun = begun or bool(whole.strip())
+                if begun and end:
+                    yield whole
                     self._pieces, self._size = [], 0
-                self._keep(chunk[end:])
+                    self._keep(chunk[end:])
+                else:
+                    self._keep(chunk)
         tail = b"".join(self._pieces)
-        if is_cut(tail):
+        if is_cut(tail.lstrip()):
             self.is_cut = True
+            self.next_line += tail.count(b"\n")
         elif tail.strip():
-            yield self._block(tail)
-
-    def _block(self, raw: bytes) -> tuple[int, bytes]:
-        first_line = self.next_line
-        self.next_line += raw.count(b"\n") or 1
-        return first_line, raw
+            yield tail
 
     def _keep(self, piece: bytes) -> None:
         self._pieces.append(piece)
@@ -267,8 +271,8 @@ class _WholeLines:
         start = b""
         for chunk in chunks:
             start += chunk
-            if len(start) >= _START_BYTES:
-                break
+            if b"\n" in start or len(start) >= _START_BYTES:
+                break  # and not wait for data behind it, which may be damaged
         yield _checked_start(self._path, start)
         yield from chunks
 
@@ -395,11 +399,11 @@ class CassetteReader:
     def _read_header(self) -> Header | None:
         lines = _WholeLines(self.path, self._block_bytes)
         with closing(iter(lines)) as blocks:
-            for first_line, raw in blocks:
-                if body := raw.lstrip():
-                    blank = raw[: len(raw) - len(body)]
-                    batch = self._parse(first_line, blank + body.partition(b"\n")[0])
-                    return _header_of(batch)
+            raw = next(blocks, b"")
+        body = raw.lstrip()
+        if body:
+            blank = raw[: len(raw) - len(body)]
+            return _header_of(self._parse(1, blank + body.partition(b"\n")[0]))
         if not lines.is_cut:
             advice = "Restore it from git, or record it: pytest --record-binance"
             raise CassetteFormatError(str(self.path), 0, "is empty", advice)
@@ -451,8 +455,10 @@ class CassetteReader:
         lines = _WholeLines(self.path, self._block_bytes)
         frames = last_us = 0
         end: End | None = None
-        for first_line, raw in lines:
+        for raw in lines:
+            first_line = lines.next_line
             batch = self._parse(first_line, raw)
+            lines.next_line += batch.lines
             if _header_of(batch):
                 del batch.others[0]
             if batch.times_us:

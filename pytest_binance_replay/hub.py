@@ -7,10 +7,15 @@ carries out what it answers.
 
 from __future__ import annotations
 
-from collections import Counter, deque
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Literal
+from collections import deque
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
+from functools import partial
+from typing import TYPE_CHECKING
+from urllib.parse import unquote
 
+from pytest_binance_replay.client import Client
+from pytest_binance_replay.errors import ReplayError
 from pytest_binance_replay.journal import (
     ClientRecord,
     ClientRequest,
@@ -18,7 +23,7 @@ from pytest_binance_replay.journal import (
     Reason,
     RestRequest,
 )
-from pytest_binance_replay.pacing import BURST_FRAMES, Audience, Bucket
+from pytest_binance_replay.pacing import Audience
 from pytest_binance_replay.protocols import binance, simple
 from pytest_binance_replay.protocols.address import (
     Address,
@@ -26,23 +31,26 @@ from pytest_binance_replay.protocols.address import (
     Refusal,
     decide_dialect,
 )
-from pytest_binance_replay.streams import is_diff_depth, nearest_streams, route_of
-from pytest_binance_replay.wire import Form, View, stream_key
+from pytest_binance_replay.streams import is_diff_depth, nearest_streams
+from pytest_binance_replay.wire import stream_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
+    from pytest_binance_replay.catalogue import Catalogue
+    from pytest_binance_replay.client import Keys
     from pytest_binance_replay.streams import Market
     from pytest_binance_replay.tape import Tape
 
 MAX_STREAMS = 1024
 """Streams on one connection. Source: Binance API docs, spot and futures."""
 
-_KEPT_REQUESTS = 10_000
-_BURST_US = 100_000
-
 ABNORMAL_CLOSURE = 1006
 """A connection that ended without a close frame. Source: RFC 6455, 7.4.1."""
+
+_KEPT_REQUESTS = 10_000
+_KEPT_MISSING = 100
+_GUESSES = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,104 +75,7 @@ class HangUp:
 
 Outgoing = Say | HangUp
 
-
-@dataclass(slots=True)
-class Catalogue:
-    """What a tape holds.
-
-    Attributes:
-        streams: Stream names of each market on the tape.
-        routes: For each market `live`, if its futures paths keep streams of another
-            route silent, or `any`.
-    """
-
-    streams: dict[Market, set[str]]
-    routes: Mapping[Market, Literal["live", "any"]] = field(default_factory=dict)
-
-    @property
-    def markets(self) -> tuple[Market, ...]:
-        """The markets on the tape."""
-        return tuple(self.streams)
-
-    def prefix(self, market: Market) -> bytes:
-        """Return what stands before a stream name in this market's stream keys."""
-        return b"" if len(self.streams) == 1 else market.encode() + b"/"
-
-    def name(self, key: bytes) -> str:
-        """Return the stream name in a stream key."""
-        return key.rpartition(b"/")[2].decode()
-
-
-class Client:
-    """One connection, as the hub sees it.
-
-    Attributes:
-        number: From 1, in the order of connecting.
-        path: Path and query as asked.
-        address: What that means.
-        market: The market it gets.
-        view: What it sees of the tape.
-        cursor: Number of the next frame of the tape that it has not passed.
-        stop_at: Number of the frame before which it is to be sent away.
-        bucket: Its right to frames at the auto pace.
-    """
-
-    def __init__(
-        self, number: int, address: Address, market: Market, prefix: bytes, path: str
-    ) -> None:
-        self.number = number
-        self.path = path
-        self.address = address
-        self.market = market
-        self.dialect = address.dialect
-        self.combined = address.combined
-        self.names: dict[str, bytes | None] = {}
-        self.view = View(market, prefix=prefix)
-        self.cursor = 0
-        self.stop_at: int | None = None
-        self.bucket = Bucket()
-        self.requests: deque[ClientRequest] = deque(maxlen=_KEPT_REQUESTS)
-        self.sent: Counter[bytes] = Counter()
-        self.missed: dict[str, int] = {}
-        self.pongs = 0
-        self.connected = True
-        self.close_code: int | None = None
-        self.close_reason = ""
-        self.vanished = False
-        self.burst = 0
-        self._burst_start_us = 0
-        self._burst_frames = 0
-        self._last_sent_us = 0
-
-    @property
-    def form(self) -> Form:
-        """How it is sent its events."""
-        if self.dialect is Dialect.SIMPLE:
-            return Form.SIMPLE
-        return Form.COMBINED if self.combined else Form.RAW
-
-    def refresh(self) -> None:
-        """Rebuild the view after a change of subscriptions or wrapping."""
-        keys = frozenset(key for key in self.names.values() if key is not None)
-        wanted = self.address.microseconds and self.market == "spot"
-        microseconds = True if wanted else None
-        self.view = replace(
-            self.view, keys=keys, form=self.form, microseconds=microseconds
-        )
-
-    def note_sent(self, counts: Counter[bytes], now_us: int) -> None:
-        """Remember what was handed to its socket, and how close together."""
-        self.sent.update(counts)
-        if now_us - self._burst_start_us > _BURST_US:
-            self._burst_start_us, self._burst_frames = now_us, 0
-        self._burst_frames += counts.total()
-        self._last_sent_us = now_us
-
-    def recent_burst(self, now_us: int) -> int:
-        """Return how many frames it was sent at once just now; 0 if not many."""
-        if now_us - self._last_sent_us > _BURST_US:
-            return 0
-        return self._burst_frames if self._burst_frames >= BURST_FRAMES else 0
+_REFUSE = HangUp(binance.CLOSE_CODE, binance.CLOSE_REASON)
 
 
 class Hub:
@@ -173,6 +84,20 @@ class Hub:
     Args:
         tape: The tape being played.
         catalogue: What it holds.
+
+    Attributes:
+        clients: Every connection so far, in the order of connecting.
+        rest_requests: Requests over HTTP, oldest first.
+        asked: Stream names, as clients gave them and as we name them, and REST paths
+            that were ever asked for.
+        missing: What was asked for in vain, each thing once, whoever asked; a stream
+            counts if no header names it, whether or not frames of it turn up.
+        subscriptions_made: How many subscriptions clients have made.
+        departures: How many connections have ended.
+        reconnects: How many of them were followed by another connection.
+        cut_off_us: When the last listener lost its connection, on the clock, if
+            nobody has listened since; None otherwise.
+        on_change: Called whenever any of this has changed.
     """
 
     def __init__(self, tape: Tape, catalogue: Catalogue) -> None:
@@ -180,15 +105,15 @@ class Hub:
         self.catalogue = catalogue
         self.clients: list[Client] = []
         self.rest_requests: deque[RestRequest] = deque(maxlen=_KEPT_REQUESTS)
-        self.missing: list[Missing] = []
         self.asked: set[str] = set()
-        self.cut_off_us: int | None = None
-        self.on_change: Callable[[], None] = lambda: None
+        self.missing: list[Missing] = []
         self.subscriptions_made = 0
         self.departures = 0
         self.reconnects = 0
+        self.cut_off_us: int | None = None
+        self.on_change: Callable[[], None] = lambda: None
 
-    # Connecting
+    # Coming and going
 
     def refusal(self, address: Address) -> Refusal | None:
         """Return why an address cannot be served; None if it can."""
@@ -208,18 +133,14 @@ class Hub:
         market = self._market_of(address)
         if isinstance(market, Refusal):
             raise ValueError(market.body)  # noqa: TRY004 - a value, not a type
-        client = Client(
-            len(self.clients) + 1,
-            address,
-            market,
-            self.catalogue.prefix(market),
-            path,
-        )
+        prefix = self.catalogue.prefix(market)
+        client = Client(len(self.clients) + 1, address, market, prefix, path)
         client.cursor = self.tape.released
+        self.clients.append(client)
         if self.reconnects < self.departures:
             self.reconnects += 1
-        self.clients.append(client)
         self._subscribe(client, address.streams)
+        self._miss_bare_symbols(client)
         self.on_change()
         return client
 
@@ -252,14 +173,14 @@ class Hub:
             now_us: When, on the clock.
             by_client: Whether the server had no hand in it.
         """
+        client.connected = False
+        client.close_code = code
+        client.close_reason = reason
+        self.departures += 1
         lost = code == ABNORMAL_CLOSURE
         if by_client and self.has_frames_due(client):
             client.vanished = lost
             client.burst = client.recent_burst(now_us)
-        self.departures += 1
-        client.connected = False
-        client.close_code = code
-        client.close_reason = reason
         if client.view.keys and not self.listeners() and (lost or not by_client):
             self.cut_off_us = now_us
         self.on_change()
@@ -268,26 +189,14 @@ class Hub:
         """Return whether the tape holds frames that the client may yet be sent."""
         if not client.view.keys:
             return False
-        return client.cursor < self.tape.released or self.tape.head() is not None
+        if client.cursor < self.tape.released:
+            return True
+        try:
+            return self.tape.head() is not None
+        except ReplayError:  # Whoever plays on is told.
+            return False
 
-    def follows_book(self, client: Client) -> bool:
-        """Return whether a client is sent changes to a book."""
-        return any(is_diff_depth(self.catalogue.name(k)) for k in client.view.keys)
-
-    def end_books(self, number: int) -> None:
-        """Send whoever follows a book away before a frame: books do not go on there."""
-        for client in self.listeners():
-            if client.cursor < number and self.follows_book(client):
-                client.stop_at = number
-
-    def subscribed_names(self) -> set[str]:
-        """Return what connected clients are subscribed to, in their and our words."""
-        names: set[str] = set()
-        for client in self.clients:
-            if client.connected:
-                names.update(client.names)
-                names.update(map(self.catalogue.name, client.view.keys))
-        return names
+    # Who listens
 
     def listeners(self) -> list[Client]:
         """Return the connected clients that have a subscription."""
@@ -300,6 +209,15 @@ class Hub:
             self.cut_off_us = None
         return Audience(takers, self.cut_off_us)
 
+    def subscribed_names(self) -> set[str]:
+        """Return what connected clients are subscribed to, in their and our words."""
+        names: set[str] = set()
+        for client in self.clients:
+            if client.connected:
+                names.update(client.names)
+                names.update(map(self.catalogue.name, client.view.keys))
+        return names
+
     def lowest_cursor(self) -> int:
         """Return the frame number at which the last of the listeners stands."""
         return min((c.cursor for c in self.listeners()), default=self.tape.released)
@@ -307,6 +225,16 @@ class Hub:
     def highest_cursor(self) -> int:
         """Return the frame number at which the first of the listeners stands."""
         return max((c.cursor for c in self.listeners()), default=self.tape.released)
+
+    def follows_book(self, client: Client) -> bool:
+        """Return whether a client is sent changes to a book."""
+        return any(is_diff_depth(self.catalogue.name(k)) for k in client.view.keys)
+
+    def end_books(self, number: int) -> None:
+        """Send whoever follows a book away before a frame: books do not go on there."""
+        for client in self.listeners():
+            if client.cursor < number and self.follows_book(client):
+                client.stop_at = number
 
     # What clients say
 
@@ -317,71 +245,53 @@ class Hub:
             What to do, in order; subscriptions are in force already, from the
             client's cursor on.
         """
-        text = message if isinstance(message, str) else ""
-        if client.dialect is Dialect.UNDECIDED:
-            client.dialect = decide_dialect(client.address, text)
-            client.refresh()
         if isinstance(message, bytes):
             outgoing = self._receive_binary(client)
-        elif client.dialect is Dialect.SIMPLE:
-            outgoing = self._receive_simple(client, text)
         else:
-            outgoing = self._receive_native(client, text)
+            outgoing = self._receive_text(client, message)
+        shown = repr(message) if isinstance(message, bytes) else message
         replies = tuple(out.text for out in outgoing if isinstance(out, Say))
-        shown = text if isinstance(message, str) else repr(message)
         client.requests.append(ClientRequest(client.number, shown, replies))
         self.on_change()
         return outgoing
 
     @staticmethod
     def _receive_binary(client: Client) -> list[Outgoing]:
-        if client.dialect is Dialect.SIMPLE:
-            return []
-        return [HangUp(1008, "Invalid request")]
+        """Ignore or refuse it; what an undecided client speaks, only text tells."""
+        dialect = client.dialect
+        if dialect is Dialect.UNDECIDED:
+            dialect = decide_dialect(client.address, "")
+        return [] if dialect is Dialect.SIMPLE else [_REFUSE]
 
-    def _receive_simple(self, client: Client, text: str) -> list[Outgoing]:
+    def _receive_text(self, client: Client, text: str) -> list[Outgoing]:
+        if client.dialect is Dialect.UNDECIDED:
+            client.dialect = decide_dialect(client.address, text)
+        if client.dialect is Dialect.SIMPLE:
+            return [Say(self._receive_simple(client, text))]
+        return self._receive_native(client, text)
+
+    def _receive_simple(self, client: Client, text: str) -> str:
         request = simple.parse_request(text)
         if request is None:
-            return [Say(simple.INVALID_DATA)]
+            return simple.INVALID_DATA
         label = f"{request.pair}-{request.stream}"
         if request.action == "unsubscribe":
             self._unsubscribe(client, [label])
         elif label not in client.names:
-            key = self._simple_key(client, request.pair, request.stream)
-            self._add(client, {label: key})
-        return [Say(simple.format_reply(request))]
-
-    def _simple_key(self, client: Client, pair: str, stream: str) -> bytes | None:
-        known = self.catalogue.streams[client.market]
-        for name in simple.native_names(pair, stream):
-            if name in known:
-                return stream_key(name, client.view.prefix)
-        wanted = f"{pair.lower()}@{stream}"
-        self._miss(client, f"{pair}-{stream}", "pair", nearest_streams(wanted, known))
-        return None
+            self._add(client, {label: self._simple_keys(client, request)})
+        return simple.format_reply(request)
 
     def _receive_native(self, client: Client, text: str) -> list[Outgoing]:
         request = binance.parse_request(text)
+        if isinstance(request, binance.Request) and _passes_limit(client, request):
+            request = binance.too_many_subscriptions(request.id)
         if isinstance(request, binance.Request):
-            request = self._check_limit(client, request)
-        if isinstance(request, binance.BadRequest):
-            reply = binance.format_error(request.code, request.msg, request.id)
-            if binance.close_after(request, client.market):
-                return [Say(reply), HangUp(1008, "Invalid request")]
-            return [Say(reply)]
-        return [
-            Say(binance.format_result(self._carry_out(client, request), request.id))
-        ]
-
-    @staticmethod
-    def _check_limit(
-        client: Client, request: binance.Request
-    ) -> binance.Request | binance.BadRequest:
-        if request.method != "SUBSCRIBE":
-            return request
-        if len({*client.names, *request.params}) > MAX_STREAMS:
-            return binance.too_many_subscriptions(request.id)
-        return request
+            result = self._carry_out(client, request)
+            return [Say(binance.format_result(result, request.id))]
+        reply = Say(binance.format_error(request.code, request.msg, request.id))
+        if binance.close_after(request, client.market):
+            return [reply, _REFUSE]
+        return [reply]
 
     def _carry_out(self, client: Client, request: binance.Request) -> object:
         match request.method:
@@ -393,7 +303,7 @@ class Hub:
                 return list(client.names)
             case "GET_PROPERTY":
                 return client.combined
-            case "SET_PROPERTY":
+            case _:  # SET_PROPERTY
                 client.combined = bool(request.params[1])
                 client.refresh()
         return None
@@ -401,52 +311,97 @@ class Hub:
     # Subscriptions
 
     def _subscribe(self, client: Client, names: Iterable[str]) -> None:
-        keys = {n: self._native_key(client, n) for n in names if n not in client.names}
-        self._add(client, keys)
+        new = [name for name in names if name not in client.names]
+        self._add(client, {name: self._native_keys(client, name) for name in new})
 
-    def _add(self, client: Client, keys: Mapping[str, bytes | None]) -> None:
+    def _add(self, client: Client, feeds: Mapping[str, Keys]) -> None:
         if not client.view.keys:
             client.cursor = self.tape.released
-        client.names.update(keys)
-        for label, key in keys.items():
-            self.asked.add(label)
-            if key is not None:
-                self.asked.add(self.catalogue.name(key))
-                if gone := self.tape.counts[key] - client.sent[key]:
-                    client.missed[label] = gone
+        client.names.update(feeds)
+        for name, keys in feeds.items():
+            self.asked.update([name, *map(self.catalogue.name, keys)])
+            if name not in client.missed:
+                client.missed[name] = sum(self._gone_by(client, key) for key in keys)
         client.refresh()
-        self.subscriptions_made += len(keys)
+        self.subscriptions_made += len(feeds)
 
-    def _native_key(self, client: Client, name: str) -> bytes | None:
-        known = self.catalogue.streams[client.market]
-        if name not in known:
-            reason: Reason = (
-                "case" if name.lower() in map(str.lower, known) else "stream"
-            )
-            self._miss(client, name, reason, nearest_streams(name, known))
-        elif self._is_silent_on_route(client, name):
-            self._miss(client, name, "route", [])
-            return None
-        return stream_key(name, client.view.prefix)
+    def _gone_by(self, client: Client, key: bytes) -> int:
+        """Count the released frames of a stream that lie behind a client's cursor."""
+        ahead, number, released = 0, client.cursor, self.tape.released
+        while number < released:
+            block = self.tape.block_at(number)
+            keys = block.keys[number - block.first : released - block.first]
+            ahead += keys.count(key)
+            number = block.end
+        return self.tape.counts[key] - ahead
 
-    def _is_silent_on_route(self, client: Client, name: str) -> bool:
-        if client.market == "spot" or self.catalogue.routes.get(client.market) == "any":
-            return False
-        route = route_of(name)
-        return route is not None and route != (client.address.route or "public")
-
-    @staticmethod
-    def _unsubscribe(client: Client, names: Iterable[str]) -> None:
+    def _unsubscribe(self, client: Client, names: Iterable[str]) -> None:
         for name in names:
             client.names.pop(name, None)
         client.refresh()
+        if not self.follows_book(client):
+            client.stop_at = None
+
+    def _native_keys(self, client: Client, name: str) -> Keys:
+        known = self.catalogue.streams[client.market]
+        if name not in known:
+            in_other_case = name.lower() in map(str.lower, known)
+            reason: Reason = "case" if in_other_case else "stream"
+            self._miss(client, name, reason, guess=lambda: nearest_streams(name, known))
+        if self.catalogue.keeps_silent(client.market, name, client.address.route):
+            self._miss(client, name, "route")
+            return ()
+        return (stream_key(name, client.view.prefix),)
+
+    def _simple_keys(self, client: Client, request: simple.SimpleRequest) -> Keys:
+        """Choose what feeds a subscription: the best that is known, else what comes.
+
+        A stream that no header names may still have frames, or be pushed by the test.
+        """
+        known = self.catalogue.streams[client.market]
+        names = simple.native_names(request.pair, request.stream)
+        held = [name for name in names if name in known]
+        if not held:
+            label = f"{request.pair}-{request.stream}"
+            self._miss(
+                client, label, "pair", guess=lambda: _nearest_pairs(label, known)
+            )
+        feeds = held[:1] or names
+        return tuple(stream_key(name, client.view.prefix) for name in feeds)
+
+    # What is missing
+
+    def _miss_bare_symbols(self, client: Client) -> None:
+        """Report symbols in a path where a stream name was meant: `/ws/btcusdt`.
+
+        The exchange takes such a connection, and it stays silent.
+        """
+        known = self.catalogue.streams[client.market]
+        symbols = {name.partition("@")[0] for name in known}
+        for segment in unquote(client.address.path).split("/"):
+            if segment.lower() in symbols:
+                guess = partial(nearest_streams, segment, known)
+                self._miss(client, segment, "stream", guess=guess)
 
     def _miss(
-        self, client: Client, asked: str, reason: Reason, nearest: Iterable[str]
+        self,
+        client: Client,
+        asked: str,
+        reason: Reason,
+        *,
+        guess: Callable[[], list[str]] = list,
     ) -> None:
-        missing = Missing(client.number, asked, reason, client.market, tuple(nearest))
-        if missing not in self.missing:
-            self.missing.append(missing)
+        missing = Missing(client.number, asked, reason, client.market)
+        if self._is_new(missing):
+            # To guess takes time on a large tape, and ten guesses are enough to read.
+            nearest = guess() if len(self.missing) < _GUESSES else []
+            self.missing.append(replace(missing, nearest=tuple(nearest)))
+
+    def _is_new(self, missing: Missing) -> bool:
+        if len(self.missing) >= _KEPT_MISSING:
+            return False
+        what = missing.asked, missing.reason, missing.market
+        return what not in ((m.asked, m.reason, m.market) for m in self.missing)
 
     # Requests over HTTP
 
@@ -454,7 +409,7 @@ class Hub:
         """Remember a request over HTTP, and what could not be answered."""
         self.rest_requests.append(request)
         self.asked.add(request.path)
-        if missing is not None and missing not in self.missing:
+        if missing is not None and self._is_new(missing):
             self.missing.append(missing)
         self.on_change()
 
@@ -462,26 +417,17 @@ class Hub:
 
     def records(self) -> tuple[ClientRecord, ...]:
         """Return all connections so far, in the order of connecting."""
-        return tuple(map(self._record, self.clients))
+        released = self.tape.released
+        return tuple(c.record(self.catalogue, released) for c in self.clients)
 
-    def _record(self, client: Client) -> ClientRecord:
-        behind = self.tape.released - client.cursor if client.view.keys else 0
-        return ClientRecord(
-            number=client.number,
-            path=client.path,
-            protocol=client.form.value,
-            subscriptions=tuple(client.names),
-            requests=tuple(client.requests),
-            sent=self._by_name(client.sent),
-            missed=dict(client.missed),
-            behind=behind if client.connected else 0,
-            pongs=client.pongs,
-            connected=client.connected,
-            close_code=client.close_code,
-            close_reason=client.close_reason,
-            vanished=client.vanished,
-            burst=client.burst,
-        )
 
-    def _by_name(self, counts: Counter[bytes]) -> dict[str, int]:
-        return {self.catalogue.name(key): n for key, n in counts.items()}
+def _passes_limit(client: Client, request: binance.Request) -> bool:
+    if request.method != "SUBSCRIBE":
+        return False
+    return len({*client.names, *request.params}) > MAX_STREAMS
+
+
+def _nearest_pairs(label: str, known: Iterable[str]) -> list[str]:
+    fed = (pair for name in known for pair in simple.subscriptions_fed_by(name))
+    by_lower = {pair.lower(): pair for pair in sorted(fed)}
+    return [by_lower[near] for near in get_close_matches(label.lower(), by_lower)]

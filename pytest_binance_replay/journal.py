@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
 from pytest_binance_replay.streams import Market
 
 Reason = Literal["stream", "case", "route", "pair", "rest"]
+
+_SHOWN_NAMES = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +48,11 @@ class Missing:
     """Something a client asked for that the cassettes cannot give.
 
     Attributes:
-        client: Number of the client, from 1; 0 for a request over HTTP.
+        client: Number of the first client that asked, from 1; 0 for a request over
+            HTTP.
         asked: What it asked for: a stream name, a pair and stream, a path.
-        reason: `stream`: no cassette has the name; `case`: only its lower-case
-            form is on the tape; `route`: it is on the tape, but the exchange keeps
+        reason: `stream`: no cassette has the name; `case`: the tape has it in other
+            letter case only; `route`: it is on the tape, but the exchange keeps
             it silent on this path; `pair`: the simple protocol knows no such pair
             or stream; `rest`: no recorded answer.
         market: The market of the client.
@@ -74,7 +77,10 @@ class ClientRecord:
         subscriptions: What it is subscribed to, in order, as it named it.
         requests: The texts it sent, with their answers, oldest first.
         sent: How many frames it was sent, by stream name.
-        missed: How many frames of a stream had gone by when it subscribed.
+        missed: How many frames had gone by when it first subscribed to a name; only
+            names that it came too late for.
+        left_out: How many frames of its streams it was not sent, because they are no
+            whole events that the simple protocol could show.
         behind: How many released frames of the tape its cursor has yet to pass.
         pongs: How many of the server's pings it answered.
         connected: Whether the connection is open.
@@ -93,6 +99,7 @@ class ClientRecord:
     requests: tuple[ClientRequest, ...] = ()
     sent: Mapping[str, int] = field(default_factory=dict)
     missed: Mapping[str, int] = field(default_factory=dict)
+    left_out: int = 0
     behind: int = 0
     pongs: int = 0
     connected: bool = True
@@ -102,14 +109,16 @@ class ClientRecord:
     burst: int = 0
 
     def __str__(self) -> str:
-        what = ", ".join(self.subscriptions) or "no stream"
+        what = _some(self.subscriptions) or "no stream"
         frames = sum(self.sent.values())
         count = "1 frame" if frames == 1 else f"{frames} frames"
         line = f"client {self.number} ({self.path}): {what}; {count} sent"
         if self.behind:
             line += f", {self.behind} behind the tape"
+        if self.left_out:
+            line += f", {self.left_out} left out as no whole events"
         if self.missed:
-            gone = ", ".join(f"{n} of {name}" for name, n in self.missed.items())
+            gone = _some([f"{n} of {name}" for name, n in self.missed.items()])
             line += f"; subscribed after {gone} had gone by"
         return line + self._ending()
 
@@ -120,3 +129,10 @@ class ClientRecord:
             return "; vanished without a close frame"
         reason = f" {self.close_reason!r}" if self.close_reason else ""
         return f"; closed with {self.close_code}{reason}"
+
+
+def _some(names: Sequence[str]) -> str:
+    """Join names, as many as one can read."""
+    more = len(names) - _SHOWN_NAMES
+    shown = ", ".join(names[:_SHOWN_NAMES])
+    return f"{shown} and {more} more" if more > 0 else shown

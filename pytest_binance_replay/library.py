@@ -7,59 +7,36 @@ of them on one time line and says which markets, streams and REST answers there 
 from __future__ import annotations
 
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
-from typing import TYPE_CHECKING, Literal, Protocol
+from itertools import accumulate
+from threading import Lock
+from typing import TYPE_CHECKING
 
 from pytest_binance_replay.cassette import Batch, Frame, RestAnswer
+from pytest_binance_replay.catalogue import Catalogue, Routes
 from pytest_binance_replay.errors import CassetteFormatError, MarketUnknownError
 from pytest_binance_replay.files import CassetteReader, Summary, summarise
-from pytest_binance_replay.hub import Catalogue
+from pytest_binance_replay.protocols.simple import native_names
 from pytest_binance_replay.streams import market_of_payload
 from pytest_binance_replay.tape import merge_batches
-from pytest_binance_replay.timeline import Loop, Origin, rebased
-from pytest_binance_replay.wire import stream_key
+from pytest_binance_replay.timeline import Loop, rebased
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from pytest_binance_replay.errors import BinanceReplayWarning
+    from pytest_binance_replay.journal import Missing
     from pytest_binance_replay.streams import Market
 
-Routes = Literal["live", "any"]
-
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _ROUTES_SINCE_US = 1_776_961_800_000_000
 """2026-04-23 16:30 UTC: since then futures paths keep streams of other routes silent.
 
-Source: Binance USD-M Futures API docs, change log; measured on that day.
+Source: Binance USDⓈ-M Futures docs, change log; measured on that day.
 """
-
-
-class Source(Protocol):
-    """Something that a tape can be made of.
-
-    Attributes:
-        label: How the user knows it.
-        market: Its market.
-        streams: Names of its streams.
-        recorded_us: When it was recorded, microseconds since the epoch.
-    """
-
-    @property
-    def label(self) -> str: ...  # noqa: D102 - see above
-    @property
-    def market(self) -> Market: ...  # noqa: D102
-    @property
-    def streams(self) -> Iterable[str]: ...  # noqa: D102
-    @property
-    def recorded_us(self) -> int: ...  # noqa: D102
-
-    def batches(self) -> Iterator[Batch]:
-        """Read all frames, from the first."""
-
-    def rest_answers(self) -> Sequence[RestAnswer]:
-        """Return the recorded REST answers, oldest first."""
 
 
 class CassetteSource:
@@ -67,9 +44,12 @@ class CassetteSource:
 
     Args:
         path: The file.
-        label: How the user knows it.
+        label: How the user knows it; errors and warnings call it by this.
         market: Its market; None goes by the header, then by the payloads.
-        warn: Takes what is odd about it.
+        warn: Takes what is odd about it, each thing once, however often it is read.
+
+    Attributes:
+        header: Its header, all None if it has none.
 
     Raises:
         CassetteFormatError: If its header cannot be read.
@@ -87,6 +67,7 @@ class CassetteSource:
         self.path = path
         self._market = market
         self._warn = warn
+        self._told: set[str] = set()
         with self._named(), CassetteReader(path, warn=self._warn_named) as reader:
             self.header = reader.header
 
@@ -102,7 +83,10 @@ class CassetteSource:
 
     def _warn_named(self, warning: BinanceReplayWarning) -> None:
         _, *facts = warning.args
-        self._warn(type(warning)(self.label, *facts))
+        named = type(warning)(self.label, *facts)
+        if str(named) not in self._told:
+            self._told.add(str(named))
+            self._warn(named)
 
     def _summarise(self) -> Summary:
         with self._named():
@@ -129,14 +113,18 @@ class CassetteSource:
 
     @cached_property
     def recorded_us(self) -> int:
-        """When it was recorded: what the header says, or its first frame's time."""
+        """When it was recorded: what the header says, or its first frame's time.
+
+        In microseconds since the epoch; a header that names no time zone means UTC;
+        0 where there is neither a date nor a frame.
+        """
         try:
             moment = datetime.fromisoformat(self.header.recorded_at or "")
         except ValueError:
-            return self._summarise().first_time_us or 0
+            return _first_time_us(self.batches()) or 0
         if moment.tzinfo is None:
             moment = moment.replace(tzinfo=UTC)
-        return int(moment.timestamp()) * 1_000_000
+        return (moment - _EPOCH) // timedelta(microseconds=1)
 
     def batches(self) -> Iterator[Batch]:
         """Read all frames, from the first."""
@@ -149,14 +137,18 @@ class CassetteSource:
 
     def really_has(self, name: str) -> bool:
         """Return whether any frame of the file is of a stream, header or not."""
-        return name in self._summarise().streams
+        try:
+            return name in self._summarise().streams
+        except CassetteFormatError:  # Reported when the tape gets there.
+            return False
 
 
 class SessionSource:
     """Frames given in memory.
 
     Args:
-        frames: In the order of their receive times.
+        frames: In the order in which they are to be sent; one received before an
+            earlier one counts as received with it.
         market: Their market; None goes by the payloads, and is spot if they do not
             say.
         rest: Recorded REST answers, oldest first.
@@ -183,13 +175,10 @@ class SessionSource:
 
     def batches(self) -> Iterator[Batch]:
         """Return all frames as one batch."""
-        times_us, latest_us = [], 0
-        for frame in self._frames:
-            latest_us = max(latest_us, frame.receive_time_us)
-            times_us.append(latest_us)
+        times_us = accumulate((frame.receive_time_us for frame in self._frames), max)
         streams = [frame.stream.encode() for frame in self._frames]
         payloads = [frame.payload for frame in self._frames]
-        yield Batch(times_us, streams, payloads, [])
+        yield Batch(list(times_us), streams, payloads, [])
 
     def rest_answers(self) -> Sequence[RestAnswer]:
         """Return the recorded REST answers, oldest first."""
@@ -200,6 +189,9 @@ class SessionSource:
         return name in self.streams
 
 
+Source = CassetteSource | SessionSource
+
+
 class Library:
     """Several sources on one time line.
 
@@ -207,13 +199,16 @@ class Library:
         sources: The sources; of frames received at the same time, those of the first
             go first.
         routes: Whether futures paths keep streams of other routes silent; None goes
-            by the date of the recording.
+            by the date of the newest recording, and is `live` without any.
         market: The market of a tape without any source.
+
+    Attributes:
+        catalogue: What the tape holds.
     """
 
     def __init__(
         self,
-        sources: Sequence[CassetteSource | SessionSource],
+        sources: Sequence[Source],
         *,
         routes: Routes | None = None,
         market: Market | None = None,
@@ -225,27 +220,20 @@ class Library:
         if not streams:
             streams[market or "spot"] = set()
         self.catalogue = Catalogue(streams, self._routes(routes))
+        self._read: Callable[[], Iterator[Batch]] = self.batches
 
     def _routes(self, routes: Routes | None) -> Mapping[Market, Routes]:
         if routes is not None:
             return {"usdm": routes}
-        futures = [s.recorded_us for s in self.sources if s.market == "usdm"]
-        live = bool(futures) and max(futures) >= _ROUTES_SINCE_US
-        return {"usdm": "live" if live else "any"}
-
-    def origin(self, key: bytes) -> Origin:
-        """Return market and name behind a stream key."""
-        market, _, name = key.rpartition(b"/")
-        known: Market = self.catalogue.markets[0]
-        if market:
-            known = "usdm" if market == b"usdm" else "spot"
-        return known, name.decode()
+        recorded = [s.recorded_us for s in self.sources if s.market == "usdm"]
+        before = bool(recorded) and max(recorded) < _ROUTES_SINCE_US
+        return {"usdm": "any" if before else "live"}
 
     def batches(self) -> Iterator[Batch]:
         """Read all frames of all sources, from the first."""
         return merge_batches([self._keyed(source) for source in self.sources])
 
-    def _keyed(self, source: CassetteSource | SessionSource) -> Iterator[Batch]:
+    def _keyed(self, source: Source) -> Iterator[Batch]:
         prefix = self.catalogue.prefix(source.market)
         if not prefix:
             return source.batches()
@@ -264,28 +252,51 @@ class Library:
             now_us: Reads the test's clock, if the tape is to start now; None keeps
                 the recorded times.
         """
-        read: Callable[[], Iterator[Batch]] = self.batches
+        origin = self.catalogue.origin
         if now_us is not None:
-            offset_kept = _Once(now_us)
-            recorded = read
-
-            def read() -> Iterator[Batch]:
-                return rebased(recorded(), self.origin, offset_kept)
-
-        if loop:
-            return Loop(read, self.origin).batches
-        return read
+            start_us = _Once(now_us)
+            self._read = lambda: rebased(self.batches(), origin, start_us)
+        return Loop(self._read, origin).batches if loop else self._read
 
     def rest_answers(self) -> list[RestAnswer]:
-        """Return the recorded REST answers of all sources, oldest first."""
-        answers = [
-            answer for source in self.sources for answer in source.rest_answers()
-        ]
-        return sorted(answers, key=lambda answer: answer.receive_time_us)
+        """Return the recorded REST answers of all sources, oldest first.
 
-    def really_has(self, market: Market, name: str) -> bool:
-        """Return whether any frame is of a stream, whatever the headers say."""
+        Their receive times are on the tape's own time line, moved as its frames are.
+        """
+        answers = [answer for s in self.sources for answer in s.rest_answers()]
+        moved_us = self._moved_us()
+        return sorted(
+            (replace(a, receive_time_us=a.receive_time_us + moved_us) for a in answers),
+            key=lambda answer: answer.receive_time_us,
+        )
+
+    def _moved_us(self) -> int:
+        """Return by how much the times on the tape differ from the recorded ones."""
+        recorded_us = _first_time_us(self.batches())
+        on_tape_us = _first_time_us(self._read())
+        return (on_tape_us or 0) - (recorded_us or 0)
+
+    def has(self, market: Market, name: str) -> bool:
+        """Return whether a stream is on the tape: by a header, a frame or a push."""
+        if name in self.catalogue.streams[market]:
+            return True
         return any(s.market == market and s.really_has(name) for s in self.sources)
+
+    def confirms(self, missing: Missing) -> bool:
+        """Return whether something reported missing is, now that one can look closer.
+
+        The hub goes by headers, and by what has been pushed so far.
+        """
+        match missing.reason:
+            case "stream" | "case":
+                return not self.has(missing.market, missing.asked)
+            case "route":
+                return self.has(missing.market, missing.asked)
+            case "pair":
+                pair, _, stream = missing.asked.rpartition("-")
+                names = native_names(pair, stream)
+                return not any(self.has(missing.market, name) for name in names)
+        return True
 
     def frames(self, stream: str | None = None) -> Iterator[Frame]:
         """Read the frames of the tape as they were recorded.
@@ -293,13 +304,16 @@ class Library:
         Args:
             stream: Only frames of this stream; None reads all.
         """
-        wanted = None if stream is None else stream_key(stream, b"")
         for batch in self.batches():
             rows = zip(batch.times_us, batch.streams, batch.payloads, strict=True)
             for time_us, key, payload in rows:
-                name = key.rpartition(b"/")[2]
-                if wanted in {None, name}:
-                    yield Frame(time_us, name.decode(), payload)
+                name = self.catalogue.name(key)
+                if stream in {None, name}:
+                    yield Frame(time_us, name, payload)
+
+
+def _first_time_us(batches: Iterator[Batch]) -> int | None:
+    return next((batch.times_us[0] for batch in batches if batch.times_us), None)
 
 
 class _Once:
@@ -308,8 +322,10 @@ class _Once:
     def __init__(self, ask: Callable[[], int]) -> None:
         self._ask = ask
         self._answer: int | None = None
+        self._lock = Lock()  # the tape and REST answers are read in two threads
 
     def __call__(self) -> int:
-        if self._answer is None:
-            self._answer = self._ask()
-        return self._answer
+        with self._lock:
+            if self._answer is None:
+                self._answer = self._ask()
+            return self._answer

@@ -26,8 +26,8 @@ def cassette_name(
     function: str,
     parameters: str | None,
     *,
-    node_id: str,
-    neighbours: Iterable[str] = (),
+    test: str,
+    has_twin: bool = False,
 ) -> str:
     """Return the cassette name of a test, relative to the directory of cassettes.
 
@@ -36,19 +36,20 @@ def cassette_name(
         classes: Names of the classes around the test, outermost first.
         function: Name of the test function.
         parameters: The parameter set's id; None for a test without parameters.
-        node_id: What pytest calls the test; decides the hash where one is needed.
-        neighbours: Other names in the same module or class.
+        test: What pytest calls the test; decides the hash where one is needed.
+        has_twin: Whether another test differs from it by nothing but upper and lower
+            case.
     """
     plain = ".".join((*classes, function))
     name = plain if parameters is None else f"{plain}[{parameters}]"
     safe = _SAFE.sub("-", name)
-    folded = {other.casefold() for other in neighbours if other != function}
-    if (
-        safe != name
-        or len(safe) > MAX_NAME_BYTES
-        or (parameters or "") != (parameters or "").lower()
-        or function.casefold() in folded
-    ):
-        digest = hashlib.sha256(node_id.encode()).hexdigest()[:6]
+    if has_twin or safe != name or len(safe) > MAX_NAME_BYTES:
+        digest = hashlib.sha256(test.encode(errors="surrogatepass")).hexdigest()[:6]
         safe = f"{safe[: MAX_NAME_BYTES - 7]}-{digest}"
     return f"{module}/{safe}"
+
+
+def differs_by_case(name: str, others: Iterable[str]) -> bool:
+    """Return whether one of the others is the name but for upper and lower case."""
+    folded = name.casefold()
+    return any(other != name and other.casefold() == folded for other in others)

@@ -34,6 +34,7 @@ class Setting(NamedTuple):
         default: The value where nobody gave one.
         expected: What a value must be, in words that follow "expected".
         help: What it does, a sentence without a full stop.
+        plural: Whether it holds several values, each with a name of its own or not.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Setting(NamedTuple):
     default: object
     expected: str
     help: str
+    plural: bool = False
 
 
 def parse_seconds(value: object) -> float:
@@ -57,8 +59,9 @@ def parse_seconds(value: object) -> float:
         found = _DURATION.fullmatch(value.strip())
         if found is None:
             raise ValueError(value)
-        return float(found[1]) * _UNIT_SECONDS[found[2]]
-    seconds = _number(value)
+        seconds = float(found[1]) * _UNIT_SECONDS[found[2]]
+    else:
+        seconds = _number(value)
     if not (math.isfinite(seconds) and seconds >= 0):
         raise ValueError(value)
     return seconds
@@ -67,7 +70,10 @@ def parse_seconds(value: object) -> float:
 def _number(value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise TypeError(value)
-    return float(value)
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf
 
 
 def _parse_speed(value: object) -> Speed:
@@ -98,22 +104,18 @@ def _parse_optional(*choices: str) -> Callable[[object], str | None]:
 
 
 def _parse_names(value: object) -> tuple[str, ...]:
-    if isinstance(value, str):
-        return tuple(filter(None, re.split(r"[,\s]+", value)))
-    if not isinstance(value, Iterable):
+    if not isinstance(value, Iterable) or isinstance(value, Mapping):
         raise TypeError(value)
-    names = tuple(value)
-    if not all(isinstance(name, str) and name for name in names):
+    texts = [value] if isinstance(value, str) else list(value)
+    if not all(isinstance(text, str) and (text or text is value) for text in texts):
         raise TypeError(value)
-    return names
+    return tuple(name for text in texts for name in re.split(r"[,\s]+", text) if name)
 
 
 def _parse_check(value: object) -> Mapping[str, Severity]:
-    if isinstance(value, str):
-        pairs = [part.partition("=") for part in re.split(r"[,\s]+", value) if part]
-        value = {name: severity for name, _, severity in pairs}
     if not isinstance(value, Mapping):
-        raise TypeError(value)
+        pairs = [text.partition("=") for text in _parse_names(value)]
+        value = {name: level for name, _, level in pairs}
     severity = _one_of("ignore", "warn", "fail")
     if any(name not in CHECKS for name in value):
         raise ValueError(value)
@@ -150,9 +152,10 @@ SETTINGS: Mapping[str, Setting] = MappingProxyType(
                 "start_after",
                 _parse_names,
                 (),
-                "stream names and REST paths such as ['btcusdt@depth', "
-                "'/api/v3/depth']",
+                "stream names and REST paths such as 'btcusdt@depth,/api/v3/depth', or "
+                "a list of them",
                 "what must have been asked for before the tape starts",
+                plural=True,
             ),
             Setting(
                 "at_end",
@@ -195,9 +198,11 @@ SETTINGS: Mapping[str, Setting] = MappingProxyType(
                 "check",
                 _parse_check,
                 MappingProxyType({}),
-                "'ignore', 'warn' or 'fail' for each of missing, server, vanished, "
-                "as {'missing': 'warn'} or missing=warn",
-                "how strictly the checks at the end of a test are taken",
+                "'ignore', 'warn' or 'fail' for missing, server or vanished, such as "
+                "'missing=warn,vanished=ignore' or {'missing': 'warn'}",
+                "how strictly the checks at the end of a test are taken; those not "
+                "named fail it",
+                plural=True,
             ),
         )
     }
@@ -205,17 +210,15 @@ SETTINGS: Mapping[str, Setting] = MappingProxyType(
 
 UNBUILT: Mapping[str, str] = MappingProxyType(
     {
-        "redirect": "redirecting hard-coded hosts",
-        "strict": "strict live limits",
-        "faults": "faults",
-        "streams": "recording",
-        "record_for": "recording",
-        "min_messages": "recording",
+        "redirect": "redirecting hard-coded hosts is",
+        "strict": "checking the exchange's limits is",
+        "faults": "putting faults into a replay is",
+        "streams": "recording is",
+        "record_for": "recording is",
+        "min_messages": "recording is",
     }
 )
-"""Settings whose names are taken, and the part that they wait for."""
-
-_UNBUILT_TIMES = {"freeze": "freezing the test's clock"}
+"""Settings whose names are taken, and what they wait for, as a sentence begins."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,17 +267,36 @@ def parse_setting(name: str, value: object, where: str) -> object:
         OptionError: If the name or the value is wrong, or not built yet.
     """
     if name in UNBUILT:
-        raise OptionError(where, f"{UNBUILT[name]} is not built yet; leave it out")
+        raise OptionError(where, f"{UNBUILT[name]} not built yet; leave it out")
     setting = SETTINGS.get(name)
     if setting is None:
         raise OptionError(where, f"unknown setting; there are {', '.join(SETTINGS)}")
-    if name == "time" and value in _UNBUILT_TIMES:
-        part = _UNBUILT_TIMES[str(value)]
-        raise OptionError(where, f"{part} is not built yet; leave it out")
+    if name == "time" and value == "freeze":
+        raise OptionError(where, "freezing the clock is not built yet; leave it out")
     try:
         return setting.parse(value)
     except (ValueError, TypeError):
         raise OptionError(where, f"expected {setting.expected}") from None
+
+
+def layered(*layers: Mapping[str, object]) -> dict[str, object]:
+    """Lay checked settings of several origins over each other.
+
+    Each check of `check` is a setting of its own: a layer that sets one of them
+    leaves the others to the layers below.
+
+    Args:
+        layers: Settings by name, those that win last.
+    """
+    merged: dict[str, object] = {}
+    for layer in layers:
+        for name, value in layer.items():
+            below = merged.get(name)
+            if isinstance(value, Mapping) and isinstance(below, Mapping):
+                merged[name] = {**below, **value}
+            else:
+                merged[name] = value
+    return merged
 
 
 def make_options(values: Mapping[str, object], where: str = "replay") -> Options:

@@ -13,7 +13,6 @@ recorded pace.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
@@ -133,7 +132,8 @@ class ScaledPace:
     """
 
     def __init__(self, speed: float) -> None:
-        self.speed = speed
+        # Whole numbers, since rounding could name a deadline that is not one yet.
+        self._due, self._per_us = speed.as_integer_ratio()
         self._now_us = 0
         self._due_us = 0
 
@@ -144,7 +144,7 @@ class ScaledPace:
 
     def due_now(self, now_us: int) -> int:
         """Return the due time reached by now."""
-        return self._due_us + math.floor((now_us - self._now_us) * self.speed)
+        return self._due_us + (now_us - self._now_us) * self._due // self._per_us
 
     def plan(
         self,
@@ -159,8 +159,8 @@ class ScaledPace:
         upto = min(max(upto, block.first + index), block.first + stop)
         if upto == block.first + stop:
             return Plan(upto, None)
-        wait_us = (block.due_us[upto - block.first] - self._due_us) / self.speed
-        return Plan(upto, self._now_us + math.ceil(wait_us))
+        due_us = block.due_us[upto - block.first] - self._due_us
+        return Plan(upto, self._now_us - -due_us * self._per_us // self._due)
 
 
 class AutoPace:
@@ -189,7 +189,10 @@ class AutoPace:
             when_us = min(self._ready_us(takers, now_us, audience), recorded_us)
             if when_us > now_us:
                 return Plan(block.first + at, when_us)
-            self.anchor(max(when_us, now_us - _CATCH_UP_US), block.due_us[at])
+            # A right that was not used in time does not let the recorded pace run
+            # ahead; a turn that comes late is made up for, if it is not too late.
+            ideal_us = max(when_us, self._now_us, now_us - _CATCH_UP_US)
+            self.anchor(ideal_us, block.due_us[at])
             for bucket in takers:
                 bucket.take(now_us)
         return Plan(block.first + stop, None)

@@ -11,6 +11,7 @@ import asyncio
 from typing import TYPE_CHECKING, Literal
 
 from pytest_binance_replay.errors import ReplayError, TapeEndedError
+from pytest_binance_replay.goals import ToTime
 from pytest_binance_replay.pacing import AutoPace, FastPace, ScaledPace
 
 if TYPE_CHECKING:
@@ -41,15 +42,24 @@ def pace_for(speed: Speed) -> Pace:
 class Run:
     """One order to play: a goal, and what came of it.
 
-    Attributes:
+    Args:
         goal: Where to stop.
+        at_once: Whether recorded gaps are skipped whatever the speed.
+        until_us: Where the tape's own time stands once the goal is reached,
+            microseconds; None leaves it at the last frame.
+
+    Attributes:
         done: Completed when the goal is reached, when another order or a pause takes
             its place, or with the error that stopped the tape.
     """
 
-    def __init__(self, goal: Goal, pace: Pace) -> None:
+    def __init__(
+        self, goal: Goal, *, at_once: bool = False, until_us: int | None = None
+    ) -> None:
         self.goal = goal
-        self.pace = pace
+        self.at_once = at_once
+        self.until_us = until_us
+        self.pace: Pace = FastPace()
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.done.add_done_callback(_mark_retrieved)
 
@@ -91,7 +101,7 @@ class Player:
         self.tape = tape
         self.hub = hub
         self.clock = clock
-        self.failure: BaseException | None = None
+        self.failure: Exception | None = None
         self.ended = False
         self.held_up = False
         self.on_release: Callable[[], None] = lambda: None
@@ -114,33 +124,36 @@ class Player:
         self._settle()
         self._speed = speed
         if self._run is not None:
-            self._start(Run(self._run.goal, pace_for(speed)), taking_over=self._run)
+            self._anchor(self._run)
+        self.poke()
 
     def play(self, goal: Goal) -> Run:
         """Play at the set speed until a goal is reached."""
-        return self._start(Run(goal, pace_for(self._speed)))
+        return self.start(Run(goal))
 
     def release(self, goal: Goal) -> Run:
         """Release all up to a goal at once, or as fast as the auto pace allows."""
-        auto = self._speed == "auto"
-        return self._start(Run(goal, AutoPace() if auto else FastPace()))
+        return self.start(Run(goal, at_once=True))
+
+    def advance(self, us: int) -> Run:
+        """Move the tape's own time on, and release what is due by then."""
+        self.pause()
+        until_us = self.due_us + us
+        goal = ToTime(until_us, due=True)
+        return self.start(Run(goal, at_once=True, until_us=until_us))
+
+    def start(self, run: Run) -> Run:
+        """Carry out an order; one that is under way counts as carried out."""
+        self.pause()
+        self._run = run
+        self._anchor(run)
+        self.poke()
+        return run
 
     def pause(self) -> None:
         """Stand still; an order under way counts as carried out."""
         self._settle()
         self._finish()
-
-    def settle_at(self, due_us: int) -> None:
-        """Move the tape's own time on without releasing anything."""
-        self._due_us = due_us
-
-    @property
-    def due_us(self) -> int:
-        """The tape's own time, in microseconds: where due times stand."""
-        if self._due_us is None:
-            head = self.tape.head()
-            self._due_us = 0 if head is None else head[0].due_us[head[1]]
-        return self._due_us
 
     def moved(self) -> None:
         """Note that the tape was wound elsewhere: everybody stands there now."""
@@ -149,33 +162,52 @@ class Player:
         self.ended = False
         for client in self.hub.clients:
             client.cursor = self.tape.released
+            client.stop_at = None
         self.poke()
 
     def poke(self) -> None:
         """Take another turn: something changed."""
         self._wakeup.set()
 
-    def _start(self, run: Run, *, taking_over: Run | None = None) -> Run:
-        self._settle()
-        if taking_over is not None:
-            run.done = taking_over.done
-        else:
-            self._finish()
+    @property
+    def due_us(self) -> int:
+        """The tape's own time, in microseconds: where due times stand."""
+        if self._due_us is None:
+            head = self._peek()
+            self._due_us = 0 if head is None else head[0].due_us[head[1]]
+        return self._due_us
+
+    def _peek(self) -> tuple[Block, int] | None:
+        """Return the next frame; None at the end, and before what cannot be read.
+
+        An unreadable place is an error once the tape is told to go there.
+        """
+        try:
+            return self.tape.head()
+        except ReplayError:
+            return None
+
+    def _anchor(self, run: Run) -> None:
+        at_once = run.at_once and self._speed != "auto"
+        run.pace = FastPace() if at_once else pace_for(self._speed)
         run.pace.anchor(self.clock.now_us(), self.due_us)
-        self._run = run
-        self.poke()
-        return run
 
     def _settle(self) -> None:
         """Remember how far the tape's own time has come under the pace."""
         if self._run is None:
             return
         reached_us = self._run.pace.due_now(self.clock.now_us())
-        head = self.tape.head()
+        head = self._peek()
         if reached_us is None or head is None:
             return
         next_us = head[0].due_us[head[1]]
         self._due_us = max(self.due_us, min(reached_us, next_us))
+
+    def _complete(self) -> None:
+        """Note that the goal of the order under way is reached."""
+        if self._run is not None and self._run.until_us is not None:
+            self._due_us = max(self.due_us, self._run.until_us)
+        self._finish()
 
     def _finish(self, error: BaseException | None = None) -> None:
         run, self._run = self._run, None
@@ -192,22 +224,25 @@ class Player:
             if again_us is None:
                 await self._wakeup.wait()
             elif again_us > self.clock.now_us():
-                timer = self.clock.call_at(again_us, self._wakeup.set)
-                await self._wakeup.wait()
-                timer.cancel()
+                await self._wait_until(again_us)
             else:
                 # Lets acknowledgements and other clients through between blocks.
                 await asyncio.sleep(0)  # noqa: TID251 - yields, does not wait
 
+    async def _wait_until(self, when_us: int) -> None:
+        timer = self.clock.call_at(when_us, self._wakeup.set)
+        try:
+            await self._wakeup.wait()
+        finally:
+            timer.cancel()
+
     def _guarded_turn(self) -> int | None:
         try:
             return self.turn()
-        except ReplayError as error:
+        except Exception as error:  # noqa: BLE001 - kept, and told to who waits
             self.failure = error
             self._finish(error)
-        except Exception as error:  # noqa: BLE001 - the predicate is the test's code
-            self._finish(error)
-        return None
+            return None
 
     def turn(self) -> int | None:
         """Release what is due.
@@ -215,6 +250,9 @@ class Player:
         Returns:
             When to take the next turn, on the clock; None when nothing is to be done
             until something changes.
+
+        Raises:
+            ReplayError: If the tape cannot be read any further.
         """
         run = self._run
         if run is None:
@@ -226,7 +264,7 @@ class Player:
         block, index = head
         stop = run.goal.stop_in(block, index)
         if stop <= index:
-            self._finish()
+            self._complete()
             return None
         self.held_up = self._must_wait_for_clients(run)
         if self.held_up:
@@ -244,10 +282,25 @@ class Player:
         self.tape.trim(self.hub.lowest_cursor())
         self._due_us = block.due_us[upto - block.first - 1]
         self.on_release()
-        if run.goal.is_reached(block, index, upto - block.first):
-            self._finish()
-        if self.tape.head() is None:
+        self._check(run, block, index, upto - block.first)
+        if upto == block.end and self._is_at_end():
             self._reach_end(run)
+
+    def _check(self, run: Run, block: Block, start: int, stop: int) -> None:
+        """Stop if what was released reaches the goal."""
+        try:
+            reached = run.goal.is_reached(block, start, stop)
+        except Exception as error:  # noqa: BLE001 - told to whoever gave the goal
+            self._finish(error)
+            return
+        if reached:
+            self._complete()
+
+    def _is_at_end(self) -> bool:
+        try:
+            return self.tape.head() is None
+        except ReplayError:
+            return False
 
     def _must_wait_for_clients(self, run: Run) -> bool:
         """Return whether the tape would run away from all clients, or from any."""
@@ -262,7 +315,9 @@ class Player:
         first = not self.ended
         self.ended = True
         if run is self._run:
-            ended = TapeEndedError(self.tape.released, str(run.goal))
-            self._finish(None if run.goal.ends_with_tape else ended)
+            if run.goal.ends_with_tape:
+                self._complete()
+            else:
+                self._finish(TapeEndedError(self.tape.released, str(run.goal)))
         if first:
             self.on_end()

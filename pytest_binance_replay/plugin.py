@@ -6,33 +6,47 @@ imports nothing heavy before a test asks for a replay.
 
 from __future__ import annotations
 
-import os
+import argparse
 import warnings
-from importlib.metadata import version
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 # Binds the real clock before any test can freeze it.
 from pytest_binance_replay import clock as _clock  # noqa: F401
-from pytest_binance_replay.errors import OptionError, ReplayError
-from pytest_binance_replay.naming import cassette_name
-from pytest_binance_replay.options import SETTINGS, make_options, parse_setting
+from pytest_binance_replay.errors import (
+    BinanceReplayWarning,
+    OptionError,
+    ReplayError,
+)
+from pytest_binance_replay.marks import (
+    MARKER,
+    default_cassette,
+    name_of_test,
+    note_twins,
+    read_marks,
+)
+from pytest_binance_replay.options import (
+    SETTINGS,
+    layered,
+    make_options,
+    parse_setting,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator
+    from collections.abc import Generator, Iterable, Iterator
+    from pathlib import Path
 
     from pytest_binance_replay.factory import ReplayFactory
-    from pytest_binance_replay.options import Options
     from pytest_binance_replay.replay import BinanceReplay
-
-MARKER = "binance_replay"
 
 _GIVEN = pytest.StashKey[dict[str, object]]()
 _INI = pytest.StashKey[dict[str, object]]()
+_FACTORY = pytest.StashKey["ReplayFactory"]()
 _REPLAY = pytest.StashKey["BinanceReplay"]()
-_FAILED = pytest.StashKey[bool]()
+_RAISED = pytest.StashKey[bool]()
+
+_DIRECTORY = "binance_cassette_dir"
 
 
 # Options
@@ -42,21 +56,27 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     """Register an option and an ini key for every setting."""
     group = parser.getgroup("binance-replay", "Binance replay")
     for name, setting in SETTINGS.items():
+        ini_type = "linelist" if setting.plural else "string"
+        values = f"{setting.help}: {setting.expected}"
+        default = f" (default: {setting.default})" if setting.default else ""
         group.addoption(
             _flag(name),
             dest=f"binance_{name}",
             metavar="VALUE",
-            help=f"{setting.help} ({setting.expected}; default: {setting.default!r})",
+            help=f"{values}{default}",
         )
-        parser.addini(f"binance_{name}", f"{setting.help}: {setting.expected}")
+        parser.addini(f"binance_{name}", values, type=ini_type, default=None)
     help_text = "directory of the cassettes, relative to rootdir (default: recordings)"
     group.addoption(
-        "--binance-cassette-dir",
-        dest="binance_cassette_dir",
-        metavar="DIR",
-        help=help_text,
+        "--binance-cassette-dir", dest=_DIRECTORY, metavar="DIR", help=help_text
     )
-    parser.addini("binance_cassette_dir", help_text, default="recordings")
+    parser.addini(_DIRECTORY, help_text, type="string", default="recordings")
+    group.addoption(
+        "--record-binance",
+        dest="record_binance",
+        action="store_true",
+        help=argparse.SUPPRESS,
+    )
 
 
 def _flag(name: str) -> str:
@@ -65,27 +85,38 @@ def _flag(name: str) -> str:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Describe the marker and check what was given on the outside."""
+    keywords = ", ".join(f"{name}=..." for name in SETTINGS)
     config.addinivalue_line(
         "markers",
-        f"{MARKER}(*cassettes, {', '.join(f'{name}=...' for name in SETTINGS)}): "
-        "the cassettes that the binance_replay fixture plays, and how.",
+        f"{MARKER}(*cassettes, {keywords}): the cassettes that the binance_replay "
+        "fixture plays, and how; see `pytest --help` for the settings.",
     )
-    config.stash[_GIVEN] = _read_settings(config, "command line")
-    config.stash[_INI] = _read_settings(config, "ini")
+    if config.getoption("record_binance"):
+        msg = "--record-binance: recording is not built yet; leave it out."
+        raise pytest.UsageError(msg)
+    config.stash[_GIVEN] = dict(_settings_given(config))
+    config.stash[_INI] = dict(_settings_in_file(config))
 
 
-def _read_settings(config: pytest.Config, source: str) -> dict[str, object]:
-    found = {}
+def _settings_given(config: pytest.Config) -> Iterator[tuple[str, object]]:
     for name in SETTINGS:
-        if source == "ini":
-            value = config.getini(f"binance_{name}") or None
-            where = f"binance_{name} = {value} (configuration file)"
-        else:
-            value = config.getoption(f"binance_{name}")
-            where = f"{_flag(name)}={value}"
+        value = config.getoption(f"binance_{name}")
         if value is not None:
-            found[name] = _checked(name, value, where)
-    return found
+            yield name, _checked(name, value, f"{_flag(name)}={value}")
+
+
+def _settings_in_file(config: pytest.Config) -> Iterator[tuple[str, object]]:
+    overridden = {given.partition("=")[0] for given in config.getoption("override_ini") or ()}
+    for name in SETTINGS:
+        key = f"binance_{name}"
+        value = config.getini(key)
+        if value is None:
+            continue
+        shown = " ".join(value) if isinstance(value, list) else value
+        where = f"-o {key}={shown}"
+        if key not in overridden and config.inipath is not None:
+            where = f"{config.inipath.name}: {key} = {shown}"
+        yield name, _checked(name, value, where)
 
 
 def _checked(name: str, value: object, where: str) -> object:
@@ -95,75 +126,55 @@ def _checked(name: str, value: object, where: str) -> object:
         raise pytest.UsageError(str(error)) from None
 
 
-def pytest_report_header(config: pytest.Config) -> str:
-    """Say where cassettes come from and what is not as usual."""
-    settings = config.stash[_INI] | config.stash[_GIVEN]
-    shown = [f"{name}={value}" for name, value in settings.items()]
-    where = f"cassettes in {config.getini('binance_cassette_dir')}"
-    if (given := config.getoption("binance_cassette_dir")) is not None:
-        where = f"cassettes in {given}"
-    name = f"binance-replay {version('pytest-binance-replay')}"
-    return f"{name}: {', '.join([where, *shown])}"
+def _cassette_directory(config: pytest.Config) -> Path:
+    name = config.getoption(_DIRECTORY) or config.getini(_DIRECTORY)
+    return config.rootpath / name
 
 
-# Markers
+def pytest_report_header(config: pytest.Config) -> str | None:
+    """Say where cassettes come from and what is not as usual, if there is anything."""
+    settings = layered(config.stash[_INI], config.stash[_GIVEN])
+    directory = _cassette_directory(config)
+    if not settings and not directory.is_dir():
+        return None
+    inside = directory.is_relative_to(config.rootpath)
+    shown = directory.relative_to(config.rootpath) if inside else directory
+    described = [f"{name}={value}" for name, value in settings.items()]
+    return f"binance-replay: {', '.join([f'cassettes in {shown}', *described])}"
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Refuse wrong markers before the first test runs."""
-    for item in items:
-        _read_markers(item)
+# Marks
 
 
-def _read_markers(
-    item: pytest.Item,
-) -> tuple[tuple[Any, ...] | None, dict[str, object]]:
-    """Return the cassettes of the closest mark that names any, and all settings."""
-    cassettes: tuple[Any, ...] | None = None
-    settings: dict[str, object] = {}
-    for mark in item.iter_markers(MARKER):
-        if mark.args and cassettes is None:
-            cassettes = _cassettes_of(item, mark)
-        for name, value in mark.kwargs.items():
-            where = f"{item.nodeid}: {MARKER}({name}={value!r})"
-            settings.setdefault(name, _checked(name, value, where))
-    return cassettes, settings
+@pytest.hookimpl(wrapper=True)
+def pytest_pycollect_makeitem() -> Generator[None, Any, Any]:
+    """Look at all parameter sets of a test together, while they are together."""
+    made = yield
+    if isinstance(made, list) and len(made) > 1:
+        note_twins(made)
+    return made
 
 
-def _cassettes_of(item: pytest.Item, mark: pytest.Mark) -> tuple[Any, ...]:
-    for name in mark.args:
-        if not isinstance(name, str | os.PathLike) and mark.args != (None,):
-            msg = (
-                f"{item.nodeid}: {MARKER}({name!r}): expected names of cassettes, or "
-                "None alone for an empty tape."
-            )
-            raise pytest.UsageError(msg)
-    return tuple(name for name in mark.args if name is not None)
+def pytest_collection_modifyitems(
+    config: pytest.Config, items: list[pytest.Item]
+) -> None:
+    """Refuse wrong marks before the first test runs."""
+    found = dict.fromkeys(p for item in items for p in read_marks(item).problems)
+    if not found:
+        return
+    if (output := getattr(config, "workeroutput", None)) is not None:
+        # A worker of pytest-xdist that stops here takes the whole run down with it.
+        output[MARKER] = tuple(found)
+        items.clear()
+        return
+    raise pytest.UsageError(*found)
 
 
-def _options_for(item: pytest.Item) -> tuple[tuple[Any, ...] | None, Options]:
-    cassettes, marked = _read_markers(item)
-    stash = item.config.stash
-    settings = stash[_INI] | marked | stash[_GIVEN]
-    return cassettes, make_options(settings, f"{item.nodeid}: {MARKER}")
-
-
-def _default_name(item: pytest.Item) -> str:
-    path = item.path.with_suffix("")
-    root = item.config.rootpath
-    module = path.relative_to(root) if path.is_relative_to(root) else Path(path.name)
-    owners = [node for node in item.listchain() if isinstance(node, pytest.Class)]
-    function = getattr(item, "originalname", None) or item.name.partition("[")[0]
-    callspec = getattr(item, "callspec", None)
-    owner = getattr(item, "cls", None) or getattr(item, "module", None)
-    return cassette_name(
-        module.as_posix(),
-        [node.name for node in owners],
-        function,
-        None if callspec is None else callspec.id,
-        node_id=item.nodeid,
-        neighbours=dir(owner),
-    )
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: object) -> None:
+    """Refuse the wrong marks that a worker of pytest-xdist found."""
+    if found := getattr(node, "workeroutput", {}).get(MARKER):
+        raise pytest.UsageError(*found)
 
 
 # Fixtures
@@ -180,13 +191,13 @@ def binance_replay_factory(pytestconfig: pytest.Config) -> Iterator[ReplayFactor
     """
     from pytest_binance_replay.factory import ReplayFactory
 
-    directory = pytestconfig.getoption("binance_cassette_dir")
-    directory = directory or pytestconfig.getini("binance_cassette_dir")
     factory = ReplayFactory(
-        pytestconfig.rootpath / directory,
+        _cassette_directory(pytestconfig),
+        root=pytestconfig.rootpath,
         defaults=pytestconfig.stash[_INI],
         overrides=pytestconfig.stash[_GIVEN],
     )
+    pytestconfig.stash[_FACTORY] = factory
     yield factory
     factory.close()
 
@@ -201,31 +212,44 @@ def binance_replay(
     `BinanceReplay` for what it can do.
     """
     item: pytest.Item = request.node
-    cassettes, options = _options_for(item)
-    replay = _open(binance_replay_factory, cassettes, options, item)
+    replay = _open(binance_replay_factory, item)
     item.stash[_REPLAY] = replay
     yield replay
-    problems = replay.problems()
-    replay.close()
-    for warning in replay.take_warnings():
-        warnings.warn(warning, stacklevel=1)
-    if problems and not item.stash.get(_FAILED, False):
+    problems = _end(replay)
+    if problems and not item.stash.get(_RAISED, False):
         pytest.fail("\n".join(map(str, problems)), pytrace=False)
 
 
-def _open(
-    factory: ReplayFactory,
-    cassettes: tuple[Any, ...] | None,
-    options: Options,
-    item: pytest.Item,
-) -> BinanceReplay:
+def _open(factory: ReplayFactory, item: pytest.Item) -> BinanceReplay:
+    cassettes, marked, problems = read_marks(item)
+    stash = item.config.stash
+    if not problems:
+        try:
+            return factory.open(
+                cassettes,
+                make_options(layered(stash[_INI], marked, stash[_GIVEN])),
+                test=name_of_test(item),
+                default_name=default_cassette(item),
+            )
+        except ReplayError as error:
+            problems = [str(error)]
+    pytest.fail("\n".join(problems), pytrace=False)
+
+
+def _end(replay: BinanceReplay) -> list[Exception]:
+    """Close a replay and return what was wrong, and warnings that are errors."""
     try:
-        return factory.open(
-            cassettes, options, test=item.nodeid, default_name=_default_name(item)
-        )
-    except ReplayError as error:
-        problem = str(error)
-    pytest.fail(problem, pytrace=False)
+        found = replay.problems()
+    except BinanceReplayWarning as warning:
+        found = [warning]
+    finally:
+        replay.close()
+    for odd in replay.take_warnings():
+        try:
+            warnings.warn(odd, stacklevel=1)
+        except BinanceReplayWarning as warning:
+            found.append(warning)
+    return found
 
 
 # Reports
@@ -243,12 +267,34 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(
-    item: pytest.Item,
+    item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Show the replay of a test that failed."""
+    """Show the replays of a test that failed."""
     report = yield
-    replay = item.stash.get(_REPLAY, None)
-    if replay is not None and report.failed:
-        item.stash[_FAILED] = True
-        report.sections.append(("binance replay", replay.describe()))
+    if call.excinfo is not None:
+        if report.failed and not item.stash.get(_RAISED, False):
+            sections = (("binance replay", r.describe()) for r in _replays_of(item))
+            report.sections.extend(sections)
+        item.stash[_RAISED] = True
+    if call.when == "teardown":
+        # The test may be run again, by a plugin that reruns what failed.
+        _forget(item)
     return report
+
+
+def _forget(item: pytest.Item) -> None:
+    if _REPLAY in item.stash:
+        del item.stash[_REPLAY]
+    if _RAISED in item.stash:
+        del item.stash[_RAISED]
+
+
+def _replays_of(item: pytest.Item) -> Iterable[BinanceReplay]:
+    """Return the test's own replay, and those that it or its fixtures started."""
+    replay = item.stash.get(_REPLAY, None)
+    own = () if replay is None else (replay,)
+    if "binance_replay_factory" not in getattr(item, "fixturenames", ()):
+        return own
+    factory = item.config.stash.get(_FACTORY, None)
+    running = () if factory is None else factory.running
+    return (*own, *(other for other in running if other is not replay))

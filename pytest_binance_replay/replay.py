@@ -2,40 +2,34 @@
 
 from __future__ import annotations
 
-import inspect
-import warnings
-from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
+from pytest_binance_replay import checks
 from pytest_binance_replay.background import Handle, LoopThread, PolledHandle
 from pytest_binance_replay.cassette import Frame
-from pytest_binance_replay.clock import RealClock, test_clock_us, wall_us
-from pytest_binance_replay.control import Control
-from pytest_binance_replay.errors import (
-    CheckWarning,
-    ClientVanishedError,
-    LoopHasNoEndError,
-    MissingDataError,
-    ReplayError,
-    ServerFailedError,
-    TapeEndedError,
-)
+from pytest_binance_replay.clock import wall_us
+from pytest_binance_replay.errors import LoopHasNoEndError, ReplayClosedError
 from pytest_binance_replay.goals import Goal, ToCount, ToFrame, ToTheEnd, ToTime
-from pytest_binance_replay.hub import Hub
 from pytest_binance_replay.library import CassetteSource, Library, SessionSource
-from pytest_binance_replay.options import Options, parse_seconds, parse_setting
-from pytest_binance_replay.player import Player
+from pytest_binance_replay.moments import (
+    name_of,
+    parse_moment,
+    parse_us,
+    takes_a_frame,
+)
+from pytest_binance_replay.options import Options, parse_setting
 from pytest_binance_replay.report import describe
-from pytest_binance_replay.server import ReplayServer
-from pytest_binance_replay.spill import SpillFile
-from pytest_binance_replay.tape import Position, Tape
+from pytest_binance_replay.server import listen
+from pytest_binance_replay.stage import open_stage
+from pytest_binance_replay.tape import Position
 from pytest_binance_replay.wire import stream_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
     from types import TracebackType
 
+    from pytest_binance_replay.control import Control
     from pytest_binance_replay.errors import BinanceReplayWarning
     from pytest_binance_replay.events import Event
     from pytest_binance_replay.journal import (
@@ -45,6 +39,7 @@ if TYPE_CHECKING:
         RestRequest,
     )
     from pytest_binance_replay.options import Speed
+    from pytest_binance_replay.stage import Stage
     from pytest_binance_replay.streams import Market
     from pytest_binance_replay.wire import Block
 
@@ -54,19 +49,6 @@ T = TypeVar("T")
 
 WAIT_SECONDS = 5.0
 """How long a test waits for what a bot does, unless it says otherwise."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Stage:
-    """Everything that belongs to one tape."""
-
-    library: Library
-    tape: Tape
-    hub: Hub
-    player: Player
-    server: ReplayServer
-    control: Control
-    store: SpillFile
 
 
 class BinanceReplay:
@@ -102,55 +84,25 @@ class BinanceReplay:
         self._options = options or Options()
         self._record_command = record_command
         self._handles: list[Handle[Any]] = []
+        self._earlier: list[Exception] = []
         self._final_clients: tuple[ClientRecord, ...] | None = None
         self._closed = False
-        self._stage = self._open(tuple(sources), host, port)
+        self._host = host
+        self._listener = listen(host, port)
+        self._port: int = self._listener.getsockname()[1]
+        try:
+            self._stage = self._open(tuple(sources))
+        except BaseException:
+            self._listener.close()
+            raise
 
     # Making and ending
 
-    def _open(
-        self,
-        sources: tuple[CassetteSource | SessionSource, ...],
-        host: str,
-        port: int,
-    ) -> _Stage:
-        library = Library(
-            sources, routes=self._options.routes, market=self._options.market
-        )
-        return self._thread.call(self._build(library, host, port))
-
-    async def _build(self, library: Library, host: str, port: int) -> _Stage:
+    def _open(self, sources: tuple[CassetteSource | SessionSource, ...]) -> Stage:
         options = self._options
-        store = SpillFile()
-        max_gap = options.max_gap
-        tape = Tape(
-            library.opener(
-                loop=options.at_end == "loop",
-                now_us=test_clock_us if options.time == "rebase" else None,
-            ),
-            store,
-            max_gap_us=None if max_gap is None else round(max_gap * 1e6),
-            endless=options.at_end == "loop",
-        )
-        hub = Hub(tape, library.catalogue)
-        clock = RealClock(self._thread.loop)
-        player = Player(tape, hub, clock, speed=options.speed, lag=options.lag)
-        server = ReplayServer(
-            hub,
-            clock,
-            recorded=library.rest_answers,
-            tape_time_us=lambda: tape.time_us or wall_us(),
-            host=host,
-            port=port,
-            lag=options.lag,
-        )
-        control = Control(
-            player, server, start=options.start, start_after=options.start_after
-        )
-        if options.at_end == "close":
-            player.on_end = lambda: _start(server, server.close_clients(1001, ""))
-        await control.start()
-        return _Stage(library, tape, hub, player, server, control, store)
+        library = Library(sources, routes=options.routes, market=options.market)
+        loop = self._thread.loop
+        return self._thread.call(open_stage(library, options, self._listener, loop))
 
     @property
     def closed(self) -> bool:
@@ -168,10 +120,13 @@ class BinanceReplay:
         if self._closed:
             return
         self._closed = True
+        self._call_off()
+        self._thread.call(self._stage.close())
+        self._listener.close()
+
+    def _call_off(self) -> None:
         for handle in self._handles:
             handle.cancel()
-        self._thread.call(self._stage.server.close())
-        self._stage.store.close()
 
     def __enter__(self) -> Self:
         return self
@@ -192,11 +147,11 @@ class BinanceReplay:
     @property
     def port(self) -> int:
         """The port listened on."""
-        return self._stage.server.port
+        return self._port
 
     @property
     def _address(self) -> str:
-        return f"{self._stage.server.host}:{self.port}"
+        return f"{_reachable(self._host)}:{self.port}"
 
     @property
     def url(self) -> str:
@@ -251,7 +206,7 @@ class BinanceReplay:
         Raises:
             ReplayError: If the tape loops and `until` is None.
         """
-        if callable(until) and not _takes_a_frame(until):
+        if callable(until) and not takes_a_frame(until):
             return self._play_until_state(until)
         if until is None and self._stage.tape.endless:
             raise LoopHasNoEndError
@@ -271,8 +226,8 @@ class BinanceReplay:
         return self._polled(
             ask,
             WAIT_SECONDS,
-            f"{_name_of(predicate)} to hold while playing",
-            lambda _: self._thread.call(self._control.pause()),
+            f"{name_of(predicate)} to hold while playing",
+            lambda _: self._control.pause(),
             busy=lambda: not playing.done(),
         )
 
@@ -303,8 +258,8 @@ class BinanceReplay:
         Args:
             seconds: How far; a number, or text such as `"250ms"`.
         """
-        us = round(parse_seconds(seconds) * 1e6)
-        return self._order(self._control.advance(us), f"advance({seconds!r})")
+        call = f"advance({seconds!r})"
+        return self._order(self._control.advance(parse_us(call, seconds)), call)
 
     def seek(self, to: float | str | datetime | Position) -> Handle[Position]:
         """Wind the tape elsewhere without releasing what lies between.
@@ -314,15 +269,13 @@ class BinanceReplay:
                 `"+5s"` or `"-5s"` (the last two from where the tape stands), an
                 aware `datetime` or a `Position`.
         """
-        tape = self._stage.tape
-
-        def wind() -> None:
-            if isinstance(to, Position):
-                tape.seek_frame(to.frames)
-            else:
-                tape.seek_time(self._time_us(to))
-
-        return self._order(self._control.seek(wind), f"seek({to!r})")
+        tape, call = self._stage.tape, f"seek({to!r})"
+        if isinstance(to, Position):
+            return self._order(
+                self._control.seek(lambda: tape.seek_frame(to.frames)), call
+            )
+        time_us = parse_moment(call, to, tape)
+        return self._order(self._control.seek(lambda: tape.seek_time(time_us())), call)
 
     @property
     def speed(self) -> Speed:
@@ -331,8 +284,8 @@ class BinanceReplay:
 
     @speed.setter
     def speed(self, speed: Speed) -> None:
-        parse_setting("speed", speed, f"speed = {speed!r}")
-        self._ask(lambda: setattr(self._stage.player, "speed", speed))
+        checked = parse_setting("speed", speed, f"speed = {speed!r}")
+        self._ask(lambda: setattr(self._stage.player, "speed", checked))
 
     @property
     def position(self) -> Position:
@@ -347,7 +300,7 @@ class BinanceReplay:
     @property
     def cassette(self) -> str:
         """The cassettes on the tape, as they were named."""
-        return ", ".join(source.label for source in self._stage.library.sources)
+        return self._stage.cassette
 
     def frames(self, stream: str | None = None) -> Iterator[Frame]:
         """Read the frames that the tape holds, as they were recorded.
@@ -407,12 +360,7 @@ class BinanceReplay:
     def missing(self) -> tuple[Missing, ...]:
         """What clients asked for that the cassettes cannot give."""
         found = self._ask(lambda: tuple(self._stage.hub.missing))
-        return tuple(filter(self._is_missing, found))
-
-    def _is_missing(self, missing: Missing) -> bool:
-        if missing.reason != "stream":
-            return True
-        return not self._stage.library.really_has(missing.market, missing.asked)
+        return tuple(filter(self._stage.library.confirms, found))
 
     # Waiting
 
@@ -455,8 +403,11 @@ class BinanceReplay:
         Returns:
             Handle of what the predicate returned.
         """
-        wanted = f"{_name_of(predicate)} to hold"
-        return self._polled(predicate, timeout, wanted, lambda answer: answer)
+        if takes_a_frame(predicate):
+            msg = f"{name_of(predicate)}: until() asks without arguments"
+            raise TypeError(msg)
+        wanted = f"{name_of(predicate)} to hold"
+        return self._polled(predicate, timeout, wanted, _answered)
 
     # Frames of the test's own
 
@@ -467,12 +418,14 @@ class BinanceReplay:
             stream: Stream name.
             payload: JSON text, sent as it is.
         """
-        data = payload.encode() if isinstance(payload, str) else payload
+        data = _text_bytes(payload)
         market = self._market_of(stream)
+        work = self._push(market, stream, data)
+        return self._order(work, f"push({stream!r})")
+
+    async def _push(self, market: Market, stream: str, data: bytes) -> Position:
         self._stage.library.catalogue.streams[market].add(stream)
-        return self._order(
-            self._control.push(self._key(stream), data), f"push({stream!r})"
-        )
+        return await self._control.push(self._key(stream), data)
 
     def load(self, session: Iterable[Frame | tuple[str, str | bytes]]) -> None:
         """Put a session of the test's own on the tape, in place of what it holds.
@@ -484,11 +437,14 @@ class BinanceReplay:
             session: Frames in order; or pairs of stream name and payload, received a
                 millisecond apart.
         """
+        if self._closed:
+            wanted = "load()"
+            raise ReplayClosedError(wanted)
         source = SessionSource(_as_frames(session), market=self._options.market)
-        old = self._stage
-        self._thread.call(old.server.close())
-        old.store.close()
-        self._stage = self._open((source,), old.server.host, old.server.port)
+        self._earlier += self._problems_of_tape()
+        self._call_off()
+        self._thread.call(self._stage.close())
+        self._stage = self._open((source,))
 
     # At the end of a test
 
@@ -499,54 +455,30 @@ class BinanceReplay:
     def problems(self) -> list[Exception]:
         """Return what is wrong with the run, the cause before its consequences.
 
-        Emits as warnings what `check` says is to be no more than that.
+        What a handle has raised where the test waited for it is not said again. Emits
+        as warnings what `check` says is to be no more than that.
         """
-        found: list[Exception] = []
-        stage = self._stage
-        if isinstance(stage.player.failure, Exception):
-            found.append(stage.player.failure)
-        found.extend(self._checked("server", self._server_failures()))
-        found.extend(self._unseen_errors())
-        found.extend(self._checked("missing", self._missing_errors()))
-        found.extend(self._checked("vanished", self._vanished_errors()))
-        if self._options.at_end == "fail" and stage.player.ended:
-            found.append(TapeEndedError(stage.tape.released, "the end of the test"))
-        return list(dict.fromkeys(found))
+        found = [*self._earlier, *self._problems_of_tape()]
+        return checks.without_what_was_shown(found, self._handles)
 
-    def complaints(self) -> list[str]:
-        """Return what went wrong so far with tape, server and requests, in words."""
+    def _problems_of_tape(self) -> list[Exception]:
+        clients = self.clients if self._final_clients is None else self._final_clients
+        return checks.find_problems(
+            self._stage, self._options, clients, self.missing, self._record_command
+        )
+
+    def complaints(self) -> list[BaseException]:
+        """Return what went wrong so far with cassettes, tape, server and requests."""
         failure = self._stage.player.failure
-        found: list[object] = [] if failure is None else [failure]
-        found += [*self._server_failures(), *self._missing_errors()]
-        return [*map(str, found), *map(str, self.take_warnings())]
-
-    def _checked(self, name: str, errors: list[ReplayError]) -> list[ReplayError]:
-        severity = self._options.severity(name)
-        if severity == "warn":
-            for error in errors:
-                warnings.warn(CheckWarning(str(error)), stacklevel=2)
-        return errors if severity == "fail" else []
-
-    def _server_failures(self) -> list[ReplayError]:
-        return [ServerFailedError(repr(e)) for e in self._stage.server.failures]
-
-    def _unseen_errors(self) -> list[Exception]:
-        errors = (handle.unseen_error() for handle in self._handles)
-        return [error for error in errors if isinstance(error, Exception)]
-
-    def _missing_errors(self) -> list[ReplayError]:
-        held = {
-            market: tuple(sorted(names))
-            for market, names in self._stage.library.catalogue.streams.items()
-        }
         return [
-            MissingDataError(m, self.cassette, held[m.market], self._record_command)
-            for m in self.missing
+            *self.take_warnings(),
+            *([] if failure is None else [failure]),
+            *checks.server_errors(self._stage),
+            *self._missing_errors(),
         ]
 
-    def _vanished_errors(self) -> list[ReplayError]:
-        clients = self.clients if self._final_clients is None else self._final_clients
-        return [ClientVanishedError(c) for c in clients if c.vanished]
+    def _missing_errors(self) -> list[Exception]:
+        return checks.missing_errors(self._stage, self.missing, self._record_command)
 
     def describe(self) -> str:
         """Describe cassette, position, clients and the last frames, for a report."""
@@ -572,6 +504,9 @@ class BinanceReplay:
         return question() if self._closed else self._thread.ask(question)
 
     def _order(self, work: Coroutine[Any, Any, Any], wanted: str) -> Handle[Any]:
+        if self._closed:
+            work.close()
+            raise ReplayClosedError(wanted)
         handle: Handle[Any] = Handle(self._thread.submit(work), wanted)
         self._handles.append(handle)
         return handle
@@ -581,7 +516,7 @@ class BinanceReplay:
         predicate: Callable[[], object],
         timeout: float,
         wanted: str,
-        finish: Callable[[object], Any],
+        finish: Callable[[object], Coroutine[Any, Any, Any]],
         *,
         busy: Callable[[], bool] = lambda: False,
     ) -> Handle[Any]:
@@ -614,51 +549,27 @@ class BinanceReplay:
             return ToFrame(until, self._frame_at)
         if isinstance(until, str) and ("@" in until or until.startswith("!")):
             return ToCount(1, self._key(until))
-        return ToTime(self._ask(lambda: self._time_us(until)))
+        time_us = parse_moment(f"play(until={until!r})", until, self._stage.tape)
+        return ToTime(self._ask(time_us))
 
     def _frame_at(self, block: Block, index: int) -> Frame:
         name = self._stage.library.catalogue.name(block.keys[index])
         return Frame(block.times_us[index], name, block.payloads[index])
 
-    def _time_us(self, when: float | str | datetime) -> int:
-        """Return recorded time; runs on the server's loop."""
-        tape = self._stage.tape
-        if isinstance(when, datetime):
-            if when.tzinfo is None:
-                msg = f"{when!r} has no time zone; use datetime(..., tzinfo=UTC)"
-                raise ValueError(msg)
-            return round(when.timestamp() * 1e6)
-        if isinstance(when, str) and when[:1] in {"+", "-"}:
-            us = round(parse_seconds(when[1:]) * 1e6)
-            return tape.time_us + (us if when[0] == "+" else -us)
-        return tape.start_us + round(parse_seconds(when) * 1e6)
+
+def _reachable(host: str) -> str:
+    """Return how a URL names the host that the server listens on."""
+    host = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+    return f"[{host}]" if ":" in host else host
 
 
-def _start(server: ReplayServer, work: Coroutine[Any, Any, None]) -> None:
-    server.spawn(work)
+async def _answered(answer: object) -> object:
+    return answer
 
 
-def _takes_a_frame(predicate: Callable[..., object]) -> bool:
-    """Return whether a predicate wants to be asked about frames."""
-    try:
-        parameters = inspect.signature(predicate).parameters.values()
-    except (TypeError, ValueError):
-        return True
-    return any(
-        p.default is p.empty and p.kind in {p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD}
-        for p in parameters
-    )
-
-
-def _name_of(predicate: Callable[..., object]) -> str:
-    """Return a predicate's name, or its source if it is a lambda."""
-    name = getattr(predicate, "__qualname__", repr(predicate))
-    if "<lambda>" not in name:
-        return name
-    try:
-        return inspect.getsource(predicate).strip()
-    except (OSError, TypeError):
-        return name
+def _text_bytes(payload: str | bytes) -> bytes:
+    """Return a payload as UTF-8; a client would hang up on anything else."""
+    return (payload if isinstance(payload, str) else payload.decode()).encode()
 
 
 def _as_frames(session: Iterable[Frame | tuple[str, str | bytes]]) -> list[Frame]:
@@ -669,6 +580,5 @@ def _as_frames(session: Iterable[Frame | tuple[str, str | bytes]]) -> list[Frame
             frames.append(item)
             continue
         stream, payload = item
-        data = payload.encode() if isinstance(payload, str) else payload
-        frames.append(Frame(now_us + n * 1000, stream, data))
+        frames.append(Frame(now_us + n * 1000, stream, _text_bytes(payload)))
     return frames

@@ -1,19 +1,29 @@
-"""What a failed test shows of its replay, as text."""
+"""What a failed test shows of its replay, as text of at most 100 columns."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from textwrap import wrap
 from typing import TYPE_CHECKING
 
+from pytest_binance_replay.protocols.rest import plain_request
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from pytest_binance_replay.cassette import Frame
     from pytest_binance_replay.journal import ClientRecord, ClientRequest, RestRequest
     from pytest_binance_replay.tape import Position
 
+WIDTH = 100
+"""Columns of a report; a word longer than that is not broken."""
+
 _SHOWN_REQUESTS = 5
-_SHOWN_CHARACTERS = 100
+_SHOWN_CLIENTS = 10
+_SHOWN_MISSING = 10
+_SHOWN_STREAMS = 8
+_ANSWER_WIDTH = 60
+_LEAST_WIDTH = 20
 
 
 def describe(
@@ -23,7 +33,7 @@ def describe(
     speed: object,
     clients: Sequence[ClientRecord],
     requests: Sequence[RestRequest],
-    missing: Iterable[object],
+    missing: Sequence[object],
     last: Sequence[Frame],
 ) -> str:
     """Describe a replay.
@@ -41,31 +51,17 @@ def describe(
         Several lines.
     """
     lines = [
-        f"cassette: {cassette}",
+        *_wrapped(f"cassette: {cassette}"),
         f"position: {position}",
         f"speed: {speed}",
-        *(_clients(clients) if clients else ["no client ever connected"]),
-        *(f"GET {_request(request)}" for request in requests[-_SHOWN_REQUESTS:]),
-        *(f"missing: {sentence}" for sentence in missing),
+        *_clients(clients),
+        *_rest(requests),
+        *_missing(missing),
     ]
     if last:
         lines.append("last frames released:")
         lines.extend(f"  {_frame(frame)}" for frame in last)
     return "\n".join(lines)
-
-
-def _moment(time_us: int) -> str:
-    seconds, us = divmod(time_us, 1_000_000)
-    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{us:06}Z"
-
-
-def _clients(clients: Iterable[ClientRecord]) -> Iterator[str]:
-    for client in clients:
-        yield str(client)
-        for request in client.requests[-_SHOWN_REQUESTS:]:
-            yield f"  {_exchange(request)}"
-        if client.burst:
-            yield f"  {burst_advice(client)}"
 
 
 def burst_advice(client: ClientRecord) -> str:
@@ -77,20 +73,84 @@ def burst_advice(client: ClientRecord) -> str:
     )
 
 
+def _clients(clients: Sequence[ClientRecord]) -> Iterator[str]:
+    if not clients:
+        yield "no client ever connected"
+    yield from _left_out(len(clients) - _SHOWN_CLIENTS, "earlier client")
+    for client in clients[-_SHOWN_CLIENTS:]:
+        yield from _client(client)
+
+
+def _client(client: ClientRecord) -> Iterator[str]:
+    yield from _wrapped(str(client))
+    if client.sent:
+        most = sorted(client.sent.items(), key=lambda item: -item[1])
+        shown = [f"{count} of {name}" for name, count in most[:_SHOWN_STREAMS]]
+        more = len(most) - _SHOWN_STREAMS
+        tail = f" and of {more} more streams" if more > 0 else ""
+        yield from _wrapped(f"sent {', '.join(shown)}{tail}", "  ")
+    asked = client.requests
+    yield from _left_out(len(asked) - _SHOWN_REQUESTS, "earlier message", "  ")
+    for request in asked[-_SHOWN_REQUESTS:]:
+        yield f"  {_exchange(request)}"
+    if client.burst:
+        yield from _wrapped(burst_advice(client), "  ")
+
+
 def _exchange(request: ClientRequest) -> str:
+    room = WIDTH - len("   -> ")
     answer = " ".join(request.replies) or "no answer"
-    return f"{_short(request.text)} -> {_short(answer)}"
+    asked = _short(request.text, room - min(len(answer), _ANSWER_WIDTH))
+    return f"{asked} -> {_short(answer, room - len(asked))}"
 
 
-def _request(request: RestRequest) -> str:
-    query = f"?{request.query}" if request.query else ""
-    return f"{_short(request.path + query)} -> {request.status}"
+def _rest(requests: Sequence[RestRequest]) -> Iterator[str]:
+    yield from _left_out(len(requests) - _SHOWN_REQUESTS, "earlier request over HTTP")
+    for request in requests[-_SHOWN_REQUESTS:]:
+        asked = plain_request(f"{request.path}?{request.query}")
+        room = WIDTH - len("GET  -> 200")
+        yield f"GET {_short(asked, room)} -> {request.status}"
+
+
+def _missing(sentences: Sequence[object]) -> Iterator[str]:
+    for sentence in sentences[:_SHOWN_MISSING]:
+        yield from _wrapped(f"missing: {sentence}")
+    yield from _left_out(len(sentences) - _SHOWN_MISSING, "more thing", verb="missing")
 
 
 def _frame(frame: Frame) -> str:
+    start = f"{_moment(frame.receive_time_us)} {frame.stream} "
     text = frame.payload.decode(errors="replace")
-    return f"{_moment(frame.receive_time_us)} {frame.stream} {_short(text)}"
+    return start + _short(text, max(WIDTH - 2 - len(start), _LEAST_WIDTH))
 
 
-def _short(text: str) -> str:
-    return text if len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS]}..."
+def _moment(time_us: int) -> str:
+    seconds, us = divmod(time_us, 1_000_000)
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{us:06}Z"
+
+
+def _left_out(
+    count: int, what: str, indent: str = "", *, verb: str = "not shown"
+) -> Iterator[str]:
+    if count > 0:
+        yield f"{indent}({count} {what}{'s' * (count > 1)} {verb})"
+
+
+def _wrapped(text: str, indent: str = "") -> list[str]:
+    return wrap(
+        text,
+        WIDTH,
+        initial_indent=indent,
+        subsequent_indent=f"{indent}  ",
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+
+
+def _short(text: str, width: int) -> str:
+    """Cut a text to a width, and put it on one line."""
+    start = text[: 4 * width]  # the rest may be megabytes
+    line = " ".join(start.split())
+    if len(line) <= width and len(start) == len(text):
+        return line
+    return f"{line[: width - 3]}..."

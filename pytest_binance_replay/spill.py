@@ -56,16 +56,15 @@ class SpillFile:
 
     def clear(self) -> None:
         """Forget all blocks and give the disk space back."""
-        if self._file is not None:
+        if self._file is not None and self._firsts:
             self._file.truncate(0)
-        self._firsts.clear()
-        self._places.clear()
-        self._cache.clear()
+            self._firsts.clear()
+            self._places.clear()
+            self._cache.clear()
 
     def close(self) -> None:
         """Remove the file."""
+        self.clear()
         if self._file is not None:
             self._file.close()
             self._file = None
-        self._firsts.clear()
-        self._cache.clear()

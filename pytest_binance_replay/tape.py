@@ -18,6 +18,7 @@ from operator import itemgetter
 from typing import TYPE_CHECKING, Protocol
 
 from pytest_binance_replay.cassette import Batch
+from pytest_binance_replay.errors import ReplayError
 from pytest_binance_replay.wire import Block
 
 if TYPE_CHECKING:
@@ -96,6 +97,13 @@ class Tape:
         max_gap_us: The longest silence between two frames on the tape's own time
             line, in microseconds; None keeps all of them.
         endless: Whether the frames start anew at the end, as a looped tape's do.
+
+    Attributes:
+        released: How many frames lie before the position.
+        counts: How many of them, by stream key, were released since the tape was
+            last wound elsewhere.
+        seams: Numbers of the frames that begin a round, as far as they are read and
+            not released.
     """
 
     def __init__(
@@ -124,11 +132,19 @@ class Tape:
         self.seams: list[int] = []
         self._read_frames = 0
         self._last: tuple[int, int] | None = None
+        self._failure: Exception | None = None
         self._store.clear()
 
     def _read(self) -> bool:
         """Append the next block; return whether there was one."""
-        batch = next((batch for batch in self._batches if batch.times_us), None)
+        if self._failure is not None:
+            raise self._failure
+        try:
+            batch = next((batch for batch in self._batches if batch.times_us), None)
+        except Exception as error:
+            # The reader is used up: its next answer would pass for the tape's end.
+            self._failure = error
+            raise
         if batch is None:
             return False
         times_us = self._in_order(batch.times_us)
@@ -139,6 +155,7 @@ class Tape:
         if self._start_us is None:
             self._start_us = block.times_us[0]
         if any(getattr(line, "name", None) == SEAM for _, line in batch.others):
+            self.seams = [n for n in self.seams if n >= self.released]
             self.seams.append(block.first)
         self._last = block.times_us[-1], due_us[-1]
         self._read_frames = block.end
@@ -191,8 +208,11 @@ class Tape:
 
     @property
     def position(self) -> Position:
-        """Where the tape stands."""
-        head = self.head()
+        """Where the tape stands; before what cannot be read, that is its end."""
+        try:
+            head = self.head()
+        except ReplayError:
+            head = None
         if head is None:
             return Position(self.released, None)
         block, index = head
@@ -207,7 +227,7 @@ class Tape:
             upto: Frame number within the block that `head()` named, or its end.
         """
         head = self.head()
-        if head is not None:
+        if head is not None and upto > self.released:
             block, index = head
             self.counts.update(block.keys[index : upto - block.first])
             self.released = upto
@@ -262,6 +282,7 @@ class Tape:
     def _seek(self, place: Callable[[Block], int]) -> None:
         self._rewind()
         self.released = 0
+        self.counts.clear()
         while (head := self.head()) is not None:
             block, _ = head
             self.released = place(block)
@@ -272,12 +293,14 @@ class Tape:
             self._blocks.clear()
 
     def insert(self, key: bytes, payload: bytes, time_us: int) -> None:
-        """Put a frame of the test's own before the next frame.
+        """Put a frame of the test's own before the next frame, due together with it.
+
+        It is no part of the recording: whoever goes back does not meet it again.
 
         Args:
             key: Stream key.
             payload: Payload, sent as it is.
-            time_us: Its time, for clients and reports; the frame is due at once.
+            time_us: Its time, for clients and reports, microseconds since the epoch.
         """
         head = self.head()
         due_us = self._last[1] if self._last else time_us

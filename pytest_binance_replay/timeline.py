@@ -7,6 +7,7 @@ the recorded one.
 from __future__ import annotations
 
 from collections import defaultdict
+from math import lcm
 from typing import TYPE_CHECKING
 
 from pytest_binance_replay.cassette import Batch, Mark
@@ -15,7 +16,7 @@ from pytest_binance_replay.streams import event_kind, parse_stream
 from pytest_binance_replay.tape import SEAM
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from pytest_binance_replay.streams import Market
 
@@ -25,6 +26,7 @@ Origin = tuple["Market", str]
 _MS_US = 1000
 _SECOND_US = 1_000_000
 _MINUTE_US = 60 * _SECOND_US
+# Weeks and months are longer than any recording that loops.
 _CANDLE_US = {
     f"{count}{unit}": count * length_us
     for unit, length_us, counts in (
@@ -100,24 +102,25 @@ class Loop:
     def batches(self) -> Iterator[Batch]:
         """Return round after round; nothing, if a round is empty."""
         spans: Spans = defaultdict(IdSpans)
-        first_us = last_us = None
+        firsts_us: dict[bytes, int] = {}
+        lasts_us: dict[bytes, int] = {}
         for batch in self._open_batches():
-            if batch.times_us:
-                first_us = batch.times_us[0] if first_us is None else first_us
-                last_us = batch.times_us[-1]
+            for key, time_us in zip(batch.streams, batch.times_us, strict=True):
+                firsts_us.setdefault(key, time_us)
+                lasts_us[key] = time_us
             self._collect(spans, batch)
             yield batch
-        if first_us is None or last_us is None:
-            return
-        length_us = _round_length(last_us - first_us, self._candles_us)
-        yield from self._rounds(spans, length_us)
+        if firsts_us:
+            length_us = _round_length(firsts_us, lasts_us, self._candles_us)
+            yield from self._rounds(spans, length_us)
 
     def _collect(self, spans: Spans, batch: Batch) -> None:
         for key, payload in zip(batch.streams, batch.payloads, strict=True):
             market, stream = self._origin(key)
             kind = event_kind(stream, market)
-            if kind == "kline" and (name := parse_stream(stream, market)) is not None:
-                self._candles_us.add(_CANDLE_US.get(name.interval or "", 0))
+            parsed = parse_stream(stream, market)
+            if parsed is not None and parsed.interval in _CANDLE_US:
+                self._candles_us.add(_CANDLE_US[parsed.interval])
             if kind is not None:
                 spans[market].add(payload, kind=kind, stream=stream)
 
@@ -135,7 +138,7 @@ class Loop:
                 yield again
 
     def _again(self, spans: Spans, batch: Batch, number: int, offset_us: int) -> Batch:
-        batch = moved(batch, self._origin, offset_us)
+        # Ids first: their spans know the first event of a stream by its very bytes.
         payloads = []
         for key, payload in zip(batch.streams, batch.payloads, strict=True):
             market, stream = self._origin(key)
@@ -145,17 +148,31 @@ class Loop:
                     payload, kind=kind, stream=stream, rounds=number
                 )
             payloads.append(payload)
-        return Batch(batch.times_us, batch.streams, payloads, list(batch.others))
+        again = Batch(batch.times_us, batch.streams, payloads, list(batch.others))
+        return moved(again, self._origin, offset_us)
 
 
-def _round_length(length_us: int, candles_us: Iterable[int]) -> int:
+def _round_length(
+    firsts_us: Mapping[bytes, int],
+    lasts_us: Mapping[bytes, int],
+    candles_us: Iterable[int],
+) -> int:
     """Return how long a round takes: whole seconds, or whole candles.
 
     The last candle closes just after the end of its time, so a recording may be a
-    second longer than its candles without costing another one.
+    second longer than its candles without costing another one, unless the times of
+    a stream would go back then.
+
+    Args:
+        firsts_us: When each stream's first frame was received.
+        lasts_us: When each stream's last frame was received.
+        candles_us: How long the candles on the tape are.
     """
+    length_us = max(lasts_us.values()) - min(firsts_us.values())
     fitting = [us for us in candles_us if us <= max(length_us, _MINUTE_US)]
-    grid_us = max(fitting, default=0)
-    if grid_us:
-        return max(-(-(length_us - _SECOND_US) // grid_us), 1) * grid_us
-    return (length_us // _SECOND_US + 1) * _SECOND_US
+    if not fitting:
+        return (length_us // _SECOND_US + 1) * _SECOND_US
+    longest_us = max(lasts_us[key] - first_us for key, first_us in firsts_us.items())
+    least_us = max(length_us - _SECOND_US, longest_us, 1)
+    grid_us = lcm(*fitting)
+    return -(-least_us // grid_us) * grid_us

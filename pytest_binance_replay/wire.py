@@ -10,7 +10,8 @@ from __future__ import annotations
 import enum
 from collections import Counter
 from dataclasses import dataclass
-from itertools import accumulate
+from functools import partial
+from itertools import accumulate, compress
 from typing import TYPE_CHECKING
 
 from pytest_binance_replay.editing import convert_times
@@ -19,9 +20,11 @@ from pytest_binance_replay.protocols.simple import format_event
 from pytest_binance_replay.streams import event_kind
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Sequence
 
     from pytest_binance_replay.streams import Market
+
+    _Rewriter = Callable[[bytes], bytes | None]
 
 _TEXT_FINAL = 0x81
 _SHORT, _MEDIUM = 126, 65_536
@@ -89,25 +92,27 @@ class View:
     microseconds: bool | None = None
     prefix: bytes = b""
 
-    def renderer(self, key: bytes) -> Callable[[bytes], bytes | None]:
-        """Return the function that turns a payload of a stream into its text."""
-        name = key[len(self.prefix) :]
-        if self.form is Form.SIMPLE:
-            stream = name.decode()
-            return lambda payload: format_event(payload, stream=stream)
-        convert = self._converter(name)
-        if self.form is Form.COMBINED:
-            return lambda payload: combined_text(name, convert(payload))
-        return convert
+    def name(self, key: bytes) -> bytes:
+        """Return the stream name in a stream key."""
+        return key[len(self.prefix) :]
 
-    def _converter(self, name: bytes) -> Callable[[bytes], bytes]:
-        kind = event_kind(name.decode(), self.market)
-        if self.microseconds is None or kind is None:
-            return bytes
-        microseconds = self.microseconds
-        return lambda payload: convert_times(
-            payload, kind=kind, microseconds=microseconds
-        )
+    def rewriters(self, keys: Iterable[bytes]) -> dict[bytes, _Rewriter]:
+        """Return what changes the payloads of streams, for those that it changes.
+
+        A rewriter returns None for an event that the form cannot show.
+        """
+        if self.form is Form.SIMPLE:
+            return {
+                key: partial(format_event, stream=self.name(key).decode())
+                for key in keys
+            }
+        if self.microseconds is None:
+            return {}
+        return {
+            key: partial(convert_times, kind=kind, microseconds=self.microseconds)
+            for key in keys
+            if (kind := event_kind(self.name(key).decode(), self.market)) is not None
+        }
 
 
 def stream_key(name: str, prefix: bytes) -> bytes:
@@ -122,14 +127,21 @@ def stream_key(name: str, prefix: bytes) -> bytes:
 
 
 class Wire:
-    """The finished bytes of one block for one view."""
+    """The finished bytes of one block for one view.
 
-    __slots__ = ("_data", "_offsets", "_pieces")
+    Args:
+        keys: Stream keys of the block's frames.
+        pieces: The bytes of each frame; none for one that the view does not hold.
+    """
 
-    def __init__(self, pieces: list[bytes]) -> None:
-        self._pieces = pieces
-        self._data: bytes | None = None
+    __slots__ = ("_counts", "_data", "_keys", "_offsets", "_sizes")
+
+    def __init__(self, keys: list[bytes], pieces: list[bytes]) -> None:
+        self._keys = keys
+        self._data = b"".join(pieces)
+        self._sizes = list(map(len, pieces))
         self._offsets: list[int] | None = None
+        self._counts: Counter[bytes] | None = None
 
     def cut(self, start: int, stop: int) -> bytes | memoryview:
         """Return the frames of a part of the block, ready for the socket.
@@ -138,17 +150,20 @@ class Wire:
             start: First frame, counted from the start of the block.
             stop: Frame after the last.
         """
-        if self._data is None:
-            self._data = b"".join(self._pieces)
-        if start == 0 and stop == len(self._pieces):
+        if start == 0 and stop == len(self._sizes):
             return self._data
         if self._offsets is None:
-            self._offsets = list(accumulate(map(len, self._pieces), initial=0))
+            self._offsets = list(accumulate(self._sizes, initial=0))
         return memoryview(self._data)[self._offsets[start] : self._offsets[stop]]
 
-    def holds(self, index: int) -> bool:
-        """Return whether a frame of the block is for this view."""
-        return bool(self._pieces[index])
+    def counts(self, start: int, stop: int) -> Counter[bytes]:
+        """Count the same frames by stream key; the answer is not to be changed."""
+        if start > 0 or stop < len(self._sizes):
+            sizes = self._sizes[start:stop]
+            return Counter(compress(self._keys[start:stop], sizes))
+        if self._counts is None:
+            self._counts = Counter(compress(self._keys, self._sizes))
+        return self._counts
 
 
 class Block:
@@ -162,7 +177,7 @@ class Block:
         payloads: Payloads, exactly as they came.
     """
 
-    __slots__ = ("_counts", "_wires", "due_us", "first", "keys", "payloads", "times_us")
+    __slots__ = ("_wires", "due_us", "first", "keys", "payloads", "times_us")
 
     def __init__(
         self,
@@ -178,7 +193,6 @@ class Block:
         self.keys = keys
         self.payloads = payloads
         self._wires: dict[View, Wire] = {}
-        self._counts: dict[View, Counter[bytes]] = {}
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -192,22 +206,12 @@ class Block:
         """Return the bytes for a view, made on first use."""
         wire = self._wires.get(view)
         if wire is None:
-            wire = self._wires[view] = Wire(_pieces(self, view))
+            wire = self._wires[view] = Wire(self.keys, _pieces(self, view))
         return wire
 
     def counts(self, view: View, start: int, stop: int) -> Counter[bytes]:
         """Count the frames for a view, by stream key, in a part of the block."""
-        if stop - start < len(self.keys):
-            return self._count(view, start, stop)
-        counts = self._counts.get(view)
-        if counts is None:
-            counts = self._counts[view] = self._count(view, start, stop)
-        return counts
-
-    def _count(self, view: View, start: int, stop: int) -> Counter[bytes]:
-        wire = self.wire(view)
-        keys = self.keys
-        return Counter(keys[n] for n in range(start, stop) if wire.holds(n))
+        return self.wire(view).counts(start, stop)
 
     def split(self, number: int) -> tuple[Block, Block]:
         """Return the block's frames before a number, and those from it on."""
@@ -227,9 +231,23 @@ class Block:
 
 def _pieces(block: Block, view: View) -> list[bytes]:
     """Frame each payload that a view holds; b"" stands for the others."""
-    render = {key: view.renderer(key) for key in view.keys}
-    pieces = []
-    for key, payload in zip(block.keys, block.payloads, strict=True):
-        text = render[key](payload) if key in render else None
-        pieces.append(b"" if text is None else _HEADERS[len(text)] + text)
-    return pieces
+    present = view.keys.intersection(block.keys)
+    payloads: Sequence[bytes | None] = block.payloads
+    if rewrite := view.rewriters(present):
+        payloads = [
+            rewrite[key](payload) if key in rewrite else payload
+            for key, payload in zip(block.keys, block.payloads, strict=True)
+        ]
+    rows = zip(block.keys, payloads, strict=True)
+    if view.form is not Form.COMBINED:
+        return [
+            _HEADERS[len(text)] + text if key in present and text is not None else b""
+            for key, text in rows
+        ]
+    heads = {key: combined_text(view.name(key), b"")[:-1] for key in present}
+    return [
+        _HEADERS[len(head) + len(text) + 1] + head + text + b"}"
+        if text is not None and (head := heads.get(key)) is not None
+        else b""
+        for key, text in rows
+    ]

@@ -12,7 +12,7 @@ import reprlib
 from collections.abc import Callable, Mapping
 from decimal import Decimal, InvalidOperation
 from types import MappingProxyType
-from typing import Annotated, Any, NamedTuple, Self, TypeGuard, TypeVar
+from typing import Annotated, Any, Self, TypeGuard, TypeVar
 
 from pydantic import (
     BaseModel,
@@ -27,6 +27,7 @@ from pydantic import (
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from pytest_binance_replay.errors import EventError
+from pytest_binance_replay.levels import Level
 
 # A time below it counts milliseconds (it is reached in the year 5138), others count
 # microseconds (it was passed in March 1973); a thousandfold is neither, so that
@@ -76,13 +77,6 @@ def _decimal(value: object) -> Decimal:
 
 def _decimal_if_any(value: object) -> Decimal | None:
     return None if value == "" else _decimal(value)
-
-
-class Level(NamedTuple):
-    """One price of one side of a book, and what rests there."""
-
-    price: Decimal
-    quantity: Decimal
 
 
 def _level(value: object) -> Level:

@@ -52,9 +52,10 @@ class Address:
         route: The futures route; None on the paths that have none.
         combined: Whether events are wrapped at first, `{"stream":…,"data":…}`.
         streams: Stream names, decoded, in the order asked for, each once.
-        microseconds: Whether times are asked for in microseconds. A futures market has
-            no such choice: false where the address names it; where the tape decides
-            the market and it is futures, to be ignored.
+        microseconds: Whether times are asked for in microseconds or, false, in
+            milliseconds; None if no unit is asked for. A futures market has no such
+            choice: None where the address names it; where the tape decides the market
+            and it is futures, to be ignored.
         path: The path as asked, without the query, still percent-encoded.
     """
 
@@ -63,7 +64,7 @@ class Address:
     route: Route | None
     combined: bool
     streams: tuple[str, ...]
-    microseconds: bool
+    microseconds: bool | None
     path: str
 
 
@@ -170,7 +171,7 @@ def _parse(target: str) -> Address | Refusal:
         route=route,
         combined=combined,
         streams=streams,
-        microseconds=any(_TIME_UNITS[unit] for unit in units[-1:]),
+        microseconds=_TIME_UNITS[units[-1]] if units else None,
         path=path,
     )
 

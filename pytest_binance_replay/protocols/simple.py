@@ -107,6 +107,18 @@ def native_names(pair: str, stream: str) -> tuple[str, ...]:
     return tuple(name for name in names if is_well_formed(name))
 
 
+def subscriptions_fed_by(name: str) -> tuple[str, ...]:
+    """Name the subscriptions that a native stream can feed; at most one so far.
+
+    Example:
+        >>> subscriptions_fed_by("ltcusdt@depth@100ms")
+        ('LTCUSDT-depth',)
+    """
+    symbol, _, feature = name.partition("@")
+    fed = (stream for stream, feeds in _FEEDS.items() if feature in feeds)
+    return tuple(f"{symbol.upper()}-{stream}" for stream in fed)
+
+
 def format_event(payload: bytes, *, stream: str) -> bytes | None:
     """Format an event as clients of this protocol read it.
 

@@ -18,6 +18,7 @@ from pytest_binance_replay.protocols.simple import (
     format_reply,
     native_names,
     parse_request,
+    subscriptions_fed_by,
 )
 
 SPOT_TRADE = (
@@ -157,6 +158,24 @@ def test_the_pair_as_events_have_it_names_the_streams(
     pair: str, stream: str, names: tuple[str, ...]
 ) -> None:
     assert native_names(pair, stream) == names
+
+
+@pytest.mark.parametrize(
+    ("name", "subscriptions"),
+    [
+        ("ltcusdt@trade", ("LTCUSDT-trade",)),
+        ("ltcusdt@ticker", ("LTCUSDT-ticker",)),
+        ("ltcusdt@depth", ("LTCUSDT-depth",)),
+        ("ltcusdt@depth@100ms", ("LTCUSDT-depth",)),
+        ("ltcusdt@depth@500ms", ()),
+        ("ltcusdt@aggTrade", ()),
+        ("!ticker@arr", ()),
+    ],
+)
+def test_a_native_stream_names_the_subscription_that_it_feeds(
+    name: str, subscriptions: tuple[str, ...]
+) -> None:
+    assert subscriptions_fed_by(name) == subscriptions
 
 
 @pytest.mark.parametrize(

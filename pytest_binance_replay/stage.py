@@ -1,0 +1,107 @@
+"""Everything that belongs to one tape, put together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pytest_binance_replay.clock import RealClock, test_clock_us, wall_us
+from pytest_binance_replay.control import Control
+from pytest_binance_replay.hub import Hub
+from pytest_binance_replay.player import Player
+from pytest_binance_replay.server import ReplayServer
+from pytest_binance_replay.spill import SpillFile
+from pytest_binance_replay.tape import Tape
+
+if TYPE_CHECKING:
+    import asyncio
+    import socket
+
+    from pytest_binance_replay.library import Library
+    from pytest_binance_replay.options import Options
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """A tape, its players and its audience.
+
+    Attributes:
+        library: What the tape is made of.
+        tape: The tape.
+        hub: Who is connected.
+        player: Plays the tape.
+        server: Serves the clients.
+        control: Takes the test's orders.
+        store: Where blocks go that slow clients still need.
+    """
+
+    library: Library
+    tape: Tape
+    hub: Hub
+    player: Player
+    server: ReplayServer
+    control: Control
+    store: SpillFile
+
+    @property
+    def cassette(self) -> str:
+        """The cassettes on the tape, as they were named."""
+        return ", ".join(source.label for source in self.library.sources)
+
+    async def close(self) -> None:
+        """Close all connections and give back what was taken, but for the port."""
+        await self.server.close()
+        self.store.close()
+
+
+async def open_stage(
+    library: Library,
+    options: Options,
+    listener: socket.socket,
+    loop: asyncio.AbstractEventLoop,
+) -> Stage:
+    """Lay a tape and serve it.
+
+    Args:
+        library: What the tape is made of.
+        options: Settings.
+        listener: The open port.
+        loop: The loop that runs this.
+    """
+    store = SpillFile()
+    tape = _lay_tape(library, options, store)
+    hub = Hub(tape, library.catalogue)
+    clock = RealClock(loop)
+    player = Player(tape, hub, clock, speed=options.speed, lag=options.lag)
+    server = ReplayServer(
+        hub,
+        clock,
+        listener,
+        recorded=library.rest_answers,
+        tape_time_us=lambda: tape.time_us or wall_us(),
+        lag=options.lag,
+    )
+    control = Control(
+        player, server, start=options.start, start_after=options.start_after
+    )
+    if options.at_end == "close":
+        player.on_end = lambda: _spawn_goodbyes(server)
+    await control.start()
+    return Stage(library, tape, hub, player, server, control, store)
+
+
+def _lay_tape(library: Library, options: Options, store: SpillFile) -> Tape:
+    is_looped = options.at_end == "loop"
+    max_gap = options.max_gap
+    return Tape(
+        library.opener(
+            loop=is_looped, now_us=test_clock_us if options.time == "rebase" else None
+        ),
+        store,
+        max_gap_us=None if max_gap is None else round(max_gap * 1e6),
+        endless=is_looped,
+    )
+
+
+def _spawn_goodbyes(server: ReplayServer) -> None:
+    server.spawn(server.close_clients(1001, ""))

@@ -1,0 +1,1 @@
+"""Bots and their tests, as a user would write them; the README shows them."""

@@ -1,0 +1,1 @@
+"""Real sockets on this machine, real clients, blocking and async."""
