@@ -1,7 +1,8 @@
 """Recorded Binance market data, replayed to the trading bot under test.
 
 Everything public is here, and nothing of it is imported before it is used: pytest
-loads this package in every project that has it installed.
+loads this package in every project that has it installed. There is no `__dir__`, for
+freezegun asks every module for all that its `dir()` names.
 """
 
 from __future__ import annotations
@@ -82,7 +83,3 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(msg)
     module = importlib.import_module(f"{__name__}.{_MODULES.get(name, 'errors')}")
     return getattr(module, name)
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)

@@ -61,6 +61,8 @@ class Control:
         self._is_gated = start == "auto"
         self._first_run: Run | None = None
         self._awaited_reconnects = 0
+        # Orders begin in the order in which they were given.
+        self._orders = asyncio.Lock()
         player.on_release = server.wake_feeders
         server.signal.on_fire = player.poke
 
@@ -133,7 +135,8 @@ class Control:
             self._replace_first_run(run)
             await self._gate_opens(run)
         else:
-            run = self.player.play(goal)
+            async with self._orders:
+                run = self.player.play(goal)
         return await self._carry_out(run)
 
     async def _gate_opens(self, run: Run) -> None:
@@ -157,33 +160,40 @@ class Control:
     async def step(self, goal: ToCount) -> Position:
         """Release some frames at once."""
         self._take_over()
-        return await self._carry_out(self.player.release(goal))
+        async with self._orders:
+            run = self.player.release(goal)
+        return await self._carry_out(run)
 
     async def advance(self, us: int) -> Position:
         """Move the tape's own time on; release what is due by then."""
         self._take_over()
-        return await self._carry_out(self.player.advance(us))
+        async with self._orders:
+            run = self.player.advance(us)
+        return await self._carry_out(run)
 
     async def pause(self) -> Position:
         """Stand still."""
         self._take_over()
-        self.player.pause()
+        async with self._orders:
+            self.player.pause()
         await self.confirm()
         return self.player.tape.position
 
     async def seek(self, wind: Callable[[], None]) -> Position:
-        """Wind the tape elsewhere.
+        """Wind the tape elsewhere, once every client has what was released.
 
         Clients that follow a book are sent away when the tape goes back: its update
         ids would go back with it, which on the exchange means loss.
         """
         self._take_over()
-        self.player.pause()
-        before = self.player.tape.released
-        try:
-            wind()
-        finally:
-            self.player.moved()
+        async with self._orders:
+            self.player.pause()
+            before = self.player.tape.released
+            await self._all_have(before)
+            try:
+                wind()
+            finally:
+                self.player.moved()
         if self.player.tape.released < before:
             await self._send_book_keepers_away()
         return self.player.tape.position
@@ -196,10 +206,11 @@ class Control:
     async def push(self, key: bytes, payload: bytes) -> Position:
         """Send a frame of the test's own at the position."""
         tape = self.player.tape
-        tape.insert(key, payload, tape.time_us)
-        tape.release(tape.released + 1)
-        tape.trim(self.hub.lowest_cursor())
-        self.server.wake_feeders()
+        async with self._orders:
+            tape.insert(key, payload, tape.time_us)
+            tape.release(tape.released + 1)
+            tape.trim(self.hub.lowest_cursor())
+            self.server.wake_feeders()
         await self.confirm()
         return tape.position
 
@@ -220,15 +231,18 @@ class Control:
         Raises:
             WaitTimeoutError: If a client makes no progress.
         """
-        upto = self.player.tape.released
-        await self._patiently(
-            lambda: not any(self._is_behind(link, upto) for link in self.server.links),
-            "every client to have its last frame",
-        )
+        await self._all_have(self.player.tape.released)
         asked = [link for link in self.server.links if link.answered < link.written]
         if not await self._ping(asked, self._stuck_seconds):
             wanted = "a pong to the ping sent behind the last frame"
             raise self._stuck(wanted)
+
+    async def _all_have(self, number: int) -> None:
+        """Wait until every client was sent the frames before a number."""
+        await self._patiently(
+            lambda: not any(self._is_behind(k, number) for k in self.server.links),
+            "every client to have its last frame",
+        )
 
     def _is_behind(self, link: Link, number: int) -> bool:
         """Return whether a client lacks frames, but for those wound back over."""

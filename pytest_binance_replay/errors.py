@@ -319,6 +319,38 @@ class BookGapError(ReplayError, ValueError):
         )
 
 
+class RequestRefusedError(ReplayError, ValueError):
+    """A REST request that the exchange would refuse.
+
+    Attributes:
+        code: The exchange's error code.
+        text: The exchange's words.
+    """
+
+    def __init__(self, code: int, text: str) -> None:
+        super().__init__(code, text)
+        self.code = code
+        self.text = text
+
+    def __str__(self) -> str:
+        return self.text
+
+
+class NotOnTapeError(ReplayError, LookupError):
+    """A REST request that the exchange could answer, and the tape cannot.
+
+    Attributes:
+        reason: What the tape lacks, as a sentence.
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return self.reason
+
+
 class TapeEndedError(ReplayError, EOFError):
     """The tape came to its end before what was waited for.
 
@@ -419,6 +451,29 @@ class PortInUseError(ReplayError, OSError):
             f"cannot listen on {self.host} port {self.port}: {self.problem}. "
             "Stop what listens there, or choose another with --port (0 takes a free "
             "one)."
+        )
+
+
+class ExchangeBlockedError(ReplayError, RuntimeError):
+    """Something tried to reach the real exchange while a replay stands in for it.
+
+    Attributes:
+        host: The exchange's host.
+        test: The test during which it tried; None if unknown.
+    """
+
+    def __init__(self, host: str, test: str | None = None) -> None:
+        super().__init__(host, test)
+        self.host = host
+        self.test = test
+
+    def __str__(self) -> str:
+        where = f"{self.test}: " if self.test else ""
+        return (
+            f"{where}stopped a connection to {self.host}, for no test with a replay "
+            "reaches the real exchange. Point the bot at binance_replay.ws_url and "
+            "binance_replay.rest_url, or pass redirect=True to let it land on the "
+            "replay server as it is, or take the binance_replay fixture off the test."
         )
 
 

@@ -15,15 +15,11 @@ from pytest_binance_replay.errors import (
     MissingExtraError,
     OptionError,
 )
-from pytest_binance_replay.files import (
-    DEMO_PREFIX,
-    CassetteReader,
-    find_cassette,
-    list_cassettes,
-)
+from pytest_binance_replay.files import CassetteReader
 from pytest_binance_replay.library import CassetteSource
 from pytest_binance_replay.options import layered, make_options, parse_setting
 from pytest_binance_replay.replay import BinanceReplay
+from pytest_binance_replay.shelf import DEMO_PREFIX, find_cassette, list_cassettes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping

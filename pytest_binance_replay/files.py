@@ -1,30 +1,21 @@
-"""Cassettes on disk: found by name, read in constant memory, replaced atomically.
+"""Cassettes read in constant memory, and summed up.
 
 Files are told apart by their first bytes, not by their names: plain, gzip or zstd.
-Compressed ones are written as independent members (gzip) or frames (zstd) of about
-one MiB of lines, so that a reader may start at any of them.
 """
 
 from __future__ import annotations
 
 import os
 import re
-import secrets
-import stat
-import struct
 import warnings
-import zlib
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Mapping
-from contextlib import closing, suppress
+from contextlib import closing
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
 from functools import lru_cache
-from importlib import import_module
 from itertools import accumulate, islice
 from pathlib import Path
-from types import TracebackType
-from typing import Any, BinaryIO, NamedTuple, Protocol, Self, TypeAlias
+from typing import Any, BinaryIO, Self, TypeAlias
 from weakref import WeakSet
 
 from pytest_binance_replay.cassette import (
@@ -35,22 +26,19 @@ from pytest_binance_replay.cassette import (
     Line,
     Mark,
     RestAnswer,
-    format_line,
     is_cut,
     parse_block,
 )
+from pytest_binance_replay.compression import Compression, Decompressor, compression_of
 from pytest_binance_replay.errors import (
     BinanceReplayWarning,
     CassetteFormatError,
-    CassetteLineError,
-    CassetteNameError,
-    CassetteNotFoundError,
     CutShortWarning,
     FrameCountWarning,
-    MissingExtraError,
     OutOfOrderWarning,
     UnfinishedRecordingWarning,
 )
+from pytest_binance_replay.shelf import missing_file_error
 from pytest_binance_replay.streams import Market, market_of_payload
 
 BLOCK_BYTES = 131_072
@@ -59,12 +47,6 @@ BLOCK_BYTES = 131_072
 MAX_LINE_BYTES = 64 * 1024 * 1024
 """The longest line a cassette may have."""
 
-SUFFIXES = (".jsonl", ".jsonl.gz", ".jsonl.zst")
-"""How the names of cassette files end."""
-
-DEMO_PREFIX = "demo:"
-"""How the names of the bundled cassettes begin."""
-
 OWN_RECORDER = "pytest-binance-replay"
 """How the ``recorder`` of cassettes begins that are sure to end with an end line."""
 
@@ -72,100 +54,7 @@ Warn: TypeAlias = Callable[[BinanceReplayWarning], object]
 
 _START_BYTES = 512  # enough to see what a file is
 _COMPRESSED_BYTES = 16_384  # read at once; one byte may expand to a thousand
-_MEMBER_BYTES = 1024 * 1024
-_GZIP_LEVEL = 6
-_ZSTD_LEVEL = 9
 _SHOWN_CHARACTERS = 40
-_SHOWN_NAMES = 5
-
-
-# Compression
-
-
-class _Decompressor(Protocol):
-    @property
-    def eof(self) -> bool: ...
-
-    @property
-    def unused_data(self) -> bytes: ...
-
-    def decompress(self, data: bytes, /) -> bytes: ...
-
-
-class _Compression(NamedTuple):
-    """One way to compress: a file is a sequence of members."""
-
-    name: str
-    damage: type[Exception]
-    decompressor: Callable[[], _Decompressor]
-    compress: Callable[[bytes], bytes]
-
-
-def _gzip_member(data: bytes) -> bytes:
-    # The header has neither time nor name, and no operating system (255), so that the
-    # same lines give the same file everywhere.
-    packer = zlib.compressobj(_GZIP_LEVEL, zlib.DEFLATED, -zlib.MAX_WBITS)
-    packed = packer.compress(data) + packer.flush()
-    header = b"\x1f\x8b\x08\x00" + bytes(5) + b"\xff"
-    return header + packed + struct.pack("<II", zlib.crc32(data), len(data))
-
-
-def _gzip() -> _Compression:
-    def decompressor() -> _Decompressor:
-        return zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)
-
-    return _Compression("gzip", zlib.error, decompressor, _gzip_member)
-
-
-def _zstd_of_python(module: Any) -> _Compression:
-    """Use ``compression.zstd``, of Python 3.14 and later."""
-    options = {
-        module.CompressionParameter.compression_level: _ZSTD_LEVEL,
-        module.CompressionParameter.checksum_flag: 1,
-    }
-
-    def compress(data: bytes) -> bytes:
-        packed: bytes = module.compress(data, options=options)
-        return packed
-
-    return _Compression("zstd", module.ZstdError, module.ZstdDecompressor, compress)
-
-
-def _zstd_of_package(module: Any) -> _Compression:
-    """Use the package ``zstandard``."""
-    compressor = module.ZstdCompressor(level=_ZSTD_LEVEL, write_checksum=True)
-
-    def decompressor() -> _Decompressor:
-        made: _Decompressor = module.ZstdDecompressor().decompressobj()
-        return made
-
-    return _Compression("zstd", module.ZstdError, decompressor, compressor.compress)
-
-
-def _zstd() -> _Compression:
-    for name, use in (
-        ("compression.zstd", _zstd_of_python),
-        ("zstandard", _zstd_of_package),
-    ):
-        try:
-            return use(import_module(name))
-        except ImportError:
-            continue
-    purpose = "A zstd cassette"
-    raise MissingExtraError(purpose, "zstd")
-
-
-_SKIPPABLE_ZSTD_FRAME = re.compile(rb"[\x50-\x5f]\x2a\x4d\x18")
-_BY_MAGIC = ((b"\x1f\x8b", _gzip), (b"\x28\xb5\x2f\xfd", _zstd))
-_BY_SUFFIX = {".jsonl.gz": _gzip, ".jsonl.zst": _zstd}
-
-
-def _compression_of(head: bytes) -> _Compression | None:
-    """Tell how a file is compressed by its first bytes, as many as there are."""
-    for magic, compression in _BY_MAGIC:
-        if head[: len(magic)] == magic[: len(head)]:
-            return compression()
-    return _zstd() if _SKIPPABLE_ZSTD_FRAME.match(head) else None
 
 
 # Reading
@@ -175,7 +64,7 @@ def _open(path: Path) -> BinaryIO:
     try:
         return path.open("rb", buffering=0)
     except FileNotFoundError:
-        raise _missing_file(path) from None
+        raise missing_file_error(path) from None
     except OSError as error:
         # Windows has no error of its own for a directory.
         may_be_directory = isinstance(error, IsADirectoryError | PermissionError)
@@ -279,14 +168,14 @@ class _WholeLines:
     def _decompress(self, file: BinaryIO) -> Iterator[bytes]:
         head = file.read(4)
         file.seek(0)
-        compression = _compression_of(head) if head else None
+        compression = compression_of(head) if head else None
         if compression:
             yield from self._members(file, compression)
         else:
             yield from iter(lambda: file.read(self._block_bytes), b"")
 
-    def _members(self, file: BinaryIO, compression: _Compression) -> Iterator[bytes]:
-        member: _Decompressor | None = None
+    def _members(self, file: BinaryIO, compression: Compression) -> Iterator[bytes]:
+        member: Decompressor | None = None
         while data := file.read(_COMPRESSED_BYTES):
             while data:
                 if member is None:
@@ -302,7 +191,7 @@ class _WholeLines:
         self.is_cut = member is not None
 
     def _damaged(
-        self, compression: _Compression, error: Exception
+        self, compression: Compression, error: Exception
     ) -> CassetteFormatError:
         return CassetteFormatError(
             str(self._path),
@@ -600,269 +489,3 @@ def _market_of(batch: Batch) -> Market | None:
     """Ask one payload of each stream, for most tell or do not tell alike."""
     samples = dict(zip(batch.streams, batch.payloads, strict=True)).values()
     return next(filter(None, map(market_of_payload, samples)), None)
-
-
-# Writing
-
-
-class CassetteWriter:
-    """Writes one cassette, and puts it in place only when it is whole.
-
-    Until `commit` the lines are in a temporary file beside the target, which stays as
-    it was. As a context manager it commits when the block ends, and discards when the
-    block raises. The same lines give the same bytes.
-
-    Args:
-        path: The file to be; its suffix decides the compression. Missing folders are
-            made.
-        header: Its first line.
-
-    Attributes:
-        path: The file to be.
-        frames: Frames written so far.
-        last_time_us: The latest receive time written, microseconds since the epoch; 0
-            before the first.
-
-    Raises:
-        CassetteNameError: If the suffix is not one of a cassette.
-        MissingExtraError: If the suffix asks for zstd, which needs the extra.
-        CassetteLineError: If the header cannot be a line.
-    """
-
-    def __init__(self, path: str | Path, header: Header) -> None:
-        self.path = Path(path)
-        self.frames = 0
-        self.last_time_us = 0
-        self._compress = _compressor_for(self.path)
-        self._pending = [format_line(header)]
-        self._pending_bytes = len(self._pending[0])
-        # A link stays a link, to the new file.
-        self._target = Path(os.path.realpath(path))
-        self._target.parent.mkdir(parents=True, exist_ok=True)
-        unique = f"{os.getpid()}-{secrets.token_hex(4)}"
-        self._temporary = self._target.with_name(f".binance-replay-{unique}.part")
-        self._file = self._temporary.open("xb", buffering=0)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        error_type: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        if error_type is None and not self._file.closed:
-            self.commit()
-        else:
-            self.discard()
-
-    def write(self, line: Frame | RestAnswer | Mark) -> None:
-        """Append one line.
-
-        Raises:
-            CassetteLineError: If it would not read back as it is (see `format_line`).
-        """
-        self._append(format_line(line), line.receive_time_us)
-        self.frames += isinstance(line, Frame)
-
-    def write_raw_frame(
-        self, receive_time_us: int, stream: bytes, payload: bytes
-    ) -> None:
-        """Append one frame, fast: the caller vouches for its parts.
-
-        Args:
-            receive_time_us: Microseconds since the epoch, UTC.
-            stream: As between its quotes, UTF-8: a name without quotes, backslashes
-                and control characters.
-            payload: One line of JSON without blanks around it (see `is_payload`).
-
-        Raises:
-            CassetteLineError: If the payload is more than one line.
-        """
-        if b"\n" in payload:
-            problem = "its payload is more than one line"
-            raise CassetteLineError(problem)
-        parts = (receive_time_us, stream, payload)
-        self._append(b'{"t":%d,"stream":"%b","data":%b}\n' % parts, receive_time_us)
-        self.frames += 1
-
-    def commit(self, *, end_time_us: int | None = None) -> None:
-        """Write the end line, and put the file in place of the old one.
-
-        Args:
-            end_time_us: When the recording was finished, microseconds since the epoch;
-                None for the latest receive time written.
-
-        Raises:
-            OSError: If the file cannot be written; the old one is as it was.
-        """
-        end_us = self.last_time_us if end_time_us is None else end_time_us
-        try:
-            self._append(format_line(End(end_us, self.frames)), end_us)
-            self._flush()
-            os.fsync(self._file.fileno())
-            self._file.close()
-            if self._target.exists():
-                self._temporary.chmod(stat.S_IMODE(self._target.stat().st_mode))
-            self._temporary.replace(self._target)
-        except BaseException:
-            self.discard()
-            raise
-        _sync_directory(self._target.parent)
-
-    def discard(self) -> None:
-        """Give up what was written; without effect on a cassette in place."""
-        self._file.close()
-        self._temporary.unlink(missing_ok=True)
-
-    def _append(self, raw: bytes, time_us: int) -> None:
-        self._pending.append(raw)
-        self._pending_bytes += len(raw)
-        self.last_time_us = max(self.last_time_us, time_us)
-        if self._pending_bytes >= _MEMBER_BYTES:
-            self._flush()
-
-    def _flush(self) -> None:
-        packed = memoryview(self._compress(b"".join(self._pending)))
-        self._pending, self._pending_bytes = [], 0
-        while packed:
-            packed = packed[self._file.write(packed) :]
-
-
-def _suffix_of(name: str) -> str:
-    """Return the cassette suffix of a file name, empty if it has none."""
-    return next((suffix for suffix in SUFFIXES if name.endswith(suffix)), "")
-
-
-def _compressor_for(path: Path) -> Callable[[bytes], bytes]:
-    suffix = _suffix_of(path.name)
-    if not suffix:
-        problem = f"{str(path)!r} is no name for a cassette"
-        raise CassetteNameError(problem, f"Let it end in {', '.join(SUFFIXES)}.")
-    compression = _BY_SUFFIX.get(suffix)
-    return compression().compress if compression else bytes
-
-
-def _sync_directory(directory: Path) -> None:
-    # Windows cannot open a directory, and some network file systems cannot sync one:
-    # the file itself is safe there.
-    with suppress(OSError):
-        descriptor = os.open(directory, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-
-
-# Names
-
-
-def demo_directory() -> Path:
-    """Return the folder of the bundled cassettes: in the package, or beside it.
-
-    They are in the package where it was installed, and beside it in a checkout.
-    """
-    package = Path(__file__).parent
-    installed = package / "recordings"
-    return installed if installed.is_dir() else package.parent / "recordings"
-
-
-def find_cassette(name: str | Path, directory: Path) -> Path:
-    """Find the file of a cassette by its name.
-
-    Args:
-        name: Path below the directory, with or without the suffix; an absolute path;
-            or ``demo:`` and the name of a bundled cassette.
-        directory: The project's folder of cassettes.
-
-    Raises:
-        CassetteNotFoundError: If there is none.
-        CassetteNameError: If there are several, or the name leads out of the directory.
-    """
-    asked = str(name)
-    if Path(asked).is_absolute():
-        found = _file_of(asked, Path(asked))
-        if found is None:
-            raise _missing_file(Path(asked))
-        return found
-    prefix = DEMO_PREFIX if asked.startswith(DEMO_PREFIX) else ""
-    root = demo_directory() if prefix else directory
-    found = _file_of(asked, _path_below(root, asked, asked.removeprefix(prefix)))
-    if found is None:
-        names = [prefix + name for name in list_cassettes(root)]
-        raise CassetteNotFoundError(asked, str(root), _nearest(asked, names))
-    return found
-
-
-def _path_below(directory: Path, asked: str, name: str) -> Path:
-    root = Path(os.path.abspath(directory))  # noqa: PTH100  # links stay as they are
-    parts = Path(os.path.normpath(root / name)).parts
-    if parts[: len(root.parts)] != root.parts or parts == root.parts:
-        problem = f"cassette {asked!r} is not below {directory}"
-        advice = "Name one in it, or give an absolute path."
-        raise CassetteNameError(problem, advice)
-    return Path(os.path.normpath(directory / name))
-
-
-def _file_of(asked: str, path: Path) -> Path | None:
-    """Return the file that a path means, with the suffix it may lack."""
-    if _is_file(path):
-        return path
-    candidates = [Path(f"{path}{suffix}") for suffix in SUFFIXES]
-    found = [candidate for candidate in candidates if _is_file(candidate)]
-    if len(found) > 1:
-        files = " and ".join(map(str, found))
-        number = "two" if len(found) == 2 else "three"
-        problem = f"{number} cassettes answer to {asked!r}: {files}"
-        raise CassetteNameError(problem, "Remove one, or name it with its suffix.")
-    return found[0] if found else None
-
-
-def _is_file(path: Path) -> bool:
-    try:
-        return path.is_file()
-    except OSError:  # a name that is too long for this file system
-        return False
-
-
-def _missing_file(path: Path) -> CassetteNotFoundError:
-    # What lies below the folder of a file given by its path may be anything: only the
-    # folder itself is looked into.
-    names = []
-    with suppress(OSError):
-        names = [file.name for file in path.parent.iterdir() if _suffix_of(file.name)]
-    nearest = _nearest(path.name, sorted(names))
-    return CassetteNotFoundError(path.name, str(path.parent), nearest)
-
-
-def _nearest(asked: str, names: list[str]) -> tuple[str, ...]:
-    """Return the names that come near, or all of them when they are few."""
-    if len(names) <= _SHOWN_NAMES:
-        return tuple(names)
-    return tuple(get_close_matches(asked, names, n=3, cutoff=0.4))
-
-
-def list_cassettes(directory: Path) -> list[str]:
-    """List the names of all cassettes below a directory, sorted.
-
-    Names have ``/`` between folders, and no suffix unless two files share the rest.
-    Hidden files and folders are left out; a directory that is not there has none.
-    """
-    files = []
-    for folder, folders, names in os.walk(directory):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        below = Path(folder).relative_to(directory)
-        files += [
-            (below / name).as_posix()
-            for name in names
-            if _suffix_of(name) and not name.startswith(".")
-        ]
-    stems = Counter(map(_without_suffix, files))
-    return sorted(
-        stem if stems[stem := _without_suffix(name)] == 1 else name for name in files
-    )
-
-
-def _without_suffix(name: str) -> str:
-    return name.removesuffix(_suffix_of(name))

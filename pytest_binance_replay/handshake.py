@@ -13,6 +13,8 @@ from websockets.http11 import Response
 from websockets.streams import StreamReader
 
 if TYPE_CHECKING:
+    import asyncio
+
     from websockets.server import ServerProtocol
 
     from pytest_binance_replay.protocols.address import Address
@@ -68,6 +70,12 @@ class Connection(ServerConnection):
         next(protocol.parser)
         self.address: Address | None = None
         self._is_refused = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Take the connection, unless it was accepted just before the end."""
+        super().connection_made(transport)
+        if not self.server.is_serving():
+            self.transport.abort()
 
     def send_data(self) -> None:
         """Send what is to be sent, and an answer to what is no request."""

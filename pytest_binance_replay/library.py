@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
-from itertools import accumulate
+from itertools import accumulate, islice
 from threading import Lock
 from typing import TYPE_CHECKING
 
@@ -32,6 +32,9 @@ if TYPE_CHECKING:
     from pytest_binance_replay.streams import Market
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_SESSION_FRAMES = 512
+"""How many frames of a session are a batch: about as many as of a file."""
+
 _ROUTES_SINCE_US = 1_776_961_800_000_000
 """2026-04-23 16:30 UTC: since then futures paths keep streams of other routes silent.
 
@@ -174,11 +177,13 @@ class SessionSource:
         return next(filter(None, guesses), "spot")
 
     def batches(self) -> Iterator[Batch]:
-        """Return all frames as one batch."""
+        """Return all frames, in batches as a file has them."""
         times_us = accumulate((frame.receive_time_us for frame in self._frames), max)
-        streams = [frame.stream.encode() for frame in self._frames]
-        payloads = [frame.payload for frame in self._frames]
-        yield Batch(list(times_us), streams, payloads, [])
+        for first in range(0, len(self._frames), _SESSION_FRAMES):
+            part = self._frames[first : first + _SESSION_FRAMES]
+            streams = [frame.stream.encode() for frame in part]
+            payloads = [frame.payload for frame in part]
+            yield Batch(list(islice(times_us, len(part))), streams, payloads, [])
 
     def rest_answers(self) -> Sequence[RestAnswer]:
         """Return the recorded REST answers, oldest first."""

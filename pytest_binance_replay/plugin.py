@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import argparse
 import warnings
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
 
@@ -40,8 +41,8 @@ if TYPE_CHECKING:
     from pytest_binance_replay.factory import ReplayFactory
     from pytest_binance_replay.replay import BinanceReplay
 
-_GIVEN = pytest.StashKey[dict[str, object]]()
-_INI = pytest.StashKey[dict[str, object]]()
+_GIVEN = pytest.StashKey[Mapping[str, object]]()
+_INI = pytest.StashKey[Mapping[str, object]]()
 _FACTORY = pytest.StashKey["ReplayFactory"]()
 _REPLAY = pytest.StashKey["BinanceReplay"]()
 _RAISED = pytest.StashKey[bool]()
@@ -56,7 +57,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     """Register an option and an ini key for every setting."""
     group = parser.getgroup("binance-replay", "Binance replay")
     for name, setting in SETTINGS.items():
-        ini_type = "linelist" if setting.plural else "string"
+        kind: Literal["string", "linelist"]
+        kind = "linelist" if setting.plural else "string"
         values = f"{setting.help}: {setting.expected}"
         default = f" (default: {setting.default})" if setting.default else ""
         group.addoption(
@@ -65,7 +67,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
             metavar="VALUE",
             help=f"{values}{default}",
         )
-        parser.addini(f"binance_{name}", values, type=ini_type, default=None)
+        parser.addini(f"binance_{name}", values, type=kind, default=None)
     help_text = "directory of the cassettes, relative to rootdir (default: recordings)"
     group.addoption(
         "--binance-cassette-dir", dest=_DIRECTORY, metavar="DIR", help=help_text
@@ -106,7 +108,8 @@ def _settings_given(config: pytest.Config) -> Iterator[tuple[str, object]]:
 
 
 def _settings_in_file(config: pytest.Config) -> Iterator[tuple[str, object]]:
-    overridden = {given.partition("=")[0] for given in config.getoption("override_ini") or ()}
+    overrides = config.getoption("override_ini") or ()
+    overridden = {override.partition("=")[0] for override in overrides}
     for name in SETTINGS:
         key = f"binance_{name}"
         value = config.getini(key)
@@ -127,7 +130,7 @@ def _checked(name: str, value: object, where: str) -> object:
 
 
 def _cassette_directory(config: pytest.Config) -> Path:
-    name = config.getoption(_DIRECTORY) or config.getini(_DIRECTORY)
+    name: str = config.getoption(_DIRECTORY) or config.getini(_DIRECTORY)
     return config.rootpath / name
 
 

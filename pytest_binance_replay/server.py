@@ -90,7 +90,7 @@ def listen(host: str, port: int) -> socket.socket:
         )
         family, *_, address = min(found, key=lambda info: info[0] != socket.AF_INET)
         listener = socket.create_server(address, family=family, backlog=_BACKLOG)
-    except RuntimeError as error:
+    except (RuntimeError, Warning) as error:  # pytest-socket warns, too.
         raise SocketsBlockedError(type(error).__name__) from error
     except OSError as error:
         raise PortInUseError(host, port, error.strerror or "") from error

@@ -11,7 +11,8 @@ from math import lcm
 from typing import TYPE_CHECKING
 
 from pytest_binance_replay.cassette import Batch, Mark
-from pytest_binance_replay.editing import IdSpans, shift_times
+from pytest_binance_replay.editing import shift_times
+from pytest_binance_replay.ids import IdSpans
 from pytest_binance_replay.streams import event_kind, parse_stream
 from pytest_binance_replay.tape import SEAM
 

@@ -226,18 +226,22 @@ def test_two_cassettes_of_one_test_are_an_error(
 
 
 def test_a_with_block_checks_and_closes(factory: ReplayFactory) -> None:
-    with pytest.raises(MissingDataError, match="btcusdt@trades"), factory("dip") as one:
-        with connect(f"{one.ws_url}/ws/btcusdt@trades"):
-            one.wait_for_subscription().wait(10)
+    one = factory("dip")
+    with (
+        pytest.raises(MissingDataError, match="btcusdt@trades"),
+        one,
+        connect(f"{one.ws_url}/ws/btcusdt@trades"),
+    ):
+        one.wait_for_subscription().wait(10)
     assert one.closed
 
 
 def test_what_is_left_open_is_closed_with_the_factory(factory: ReplayFactory) -> None:
     left, closed = factory("dip"), factory("dip")
     closed.close()
-    assert factory.running == (left,)
+    assert list(factory.running) == [left]
     factory.close()
-    assert factory.running == ()
+    assert not list(factory.running)
     assert left.closed
 
 

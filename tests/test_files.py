@@ -1,38 +1,30 @@
 from __future__ import annotations
 
 import gzip
-import io
-import os
 import sys
 import tracemalloc
 import warnings
 from collections.abc import Callable
-from importlib import import_module
 from itertools import accumulate
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_binance_replay import files
 from pytest_binance_replay.cassette import (
     Batch,
     End,
     Frame,
     Header,
     Line,
-    Mark,
-    RestAnswer,
     format_line,
     parse_line,
 )
+from pytest_binance_replay.compression import SUFFIXES, compressor_for
 from pytest_binance_replay.errors import (
     BinanceReplayWarning,
     CassetteFormatError,
-    CassetteLineError,
-    CassetteNameError,
     CassetteNotFoundError,
     CutShortWarning,
     FrameCountWarning,
@@ -41,14 +33,23 @@ from pytest_binance_replay.errors import (
     UnfinishedRecordingWarning,
 )
 from pytest_binance_replay.files import (
+    BLOCK_BYTES,
     CassetteReader,
-    CassetteWriter,
-    demo_directory,
-    find_cassette,
-    list_cassettes,
     read_frames,
     read_lines,
     summarise,
+)
+from pytest_binance_replay.writer import CassetteWriter
+from tests.sample_lines import (
+    HEADER,
+    LINES,
+    OURS,
+    RECONNECT,
+    SNAPSHOT,
+    read,
+    text_of,
+    trade,
+    write,
 )
 
 RESTORE = "Restore it from git, or cut it out."
@@ -56,37 +57,6 @@ FORM = (
     "A cassette is UTF-8 text with one JSON object a line, such as "
     '{"t":1795168800003123,"stream":"btcusdt@trade","data":{}}'
 )
-
-
-def trade(number: int, *, stream: str = "btcusdt@trade") -> Frame:
-    payload = b'{"e":"trade","M":true,"p":"%d.10","t":%d}' % (number * 7919, number)
-    return Frame(1_000_000 + number, stream, payload)
-
-
-HEADER = Header(market="spot", source="wss://data-stream.binance.vision")
-SNAPSHOT = RestAnswer(1_000_001, "/api/v3/depth?symbol=BTCUSDT", 200, b'{"bids":[]}')
-RECONNECT = Mark(1_000_002, "reconnected", {"reason": "1006"})
-LINES: list[Line] = [HEADER, trade(1), SNAPSHOT, trade(2), RECONNECT, trade(3)]
-
-
-def text_of(lines: list[Line]) -> bytes:
-    return b"".join(map(format_line, lines))
-
-
-def write(path: Path, raw: bytes) -> Path:
-    path.write_bytes(raw)
-    return path
-
-
-class Reading(NamedTuple):
-    lines: list[Line]
-    problems: list[BinanceReplayWarning]
-
-
-def read(path: Path, *, block_bytes: int = files.BLOCK_BYTES) -> Reading:
-    problems: list[BinanceReplayWarning] = []
-    with CassetteReader(path, warn=problems.append, block_bytes=block_bytes) as reader:
-        return Reading(list(reader.lines()), problems)
 
 
 def batches_of(path: Path) -> list[Batch]:
@@ -101,6 +71,10 @@ def times_of(path: Path, problems: list[BinanceReplayWarning]) -> list[int]:
 # Reading
 
 
+def zstd(raw: bytes) -> bytes:
+    return compressor_for(Path("dip.jsonl.zst"))(raw)
+
+
 PACK: dict[str, Callable[[bytes], bytes]] = {
     "plain": bytes,
     "gzip": gzip.compress,
@@ -108,18 +82,14 @@ PACK: dict[str, Callable[[bytes], bytes]] = {
         gzip.compress(line) for line in raw.splitlines(keepends=True)
     ),
     "zero padding": lambda raw: gzip.compress(raw) + bytes(20_000),
-    "zstd": lambda raw: files._zstd().compress(raw),
-    "zstd frames": lambda raw: b"".join(
-        map(files._zstd().compress, raw.splitlines(keepends=True))
-    ),
-    "zstd skippable": lambda raw: (
-        b"\x50\x2a\x4d\x18\x03\0\0\0abc" + files._zstd().compress(raw)
-    ),
+    "zstd": zstd,
+    "zstd frames": lambda raw: b"".join(map(zstd, raw.splitlines(keepends=True))),
+    "zstd skippable": lambda raw: b"\x50\x2a\x4d\x18\x03\0\0\0abc" + zstd(raw),
 }
 
 
 @pytest.mark.parametrize("packing", PACK)
-@pytest.mark.parametrize("block_bytes", [1, 50, files.BLOCK_BYTES])
+@pytest.mark.parametrize("block_bytes", [1, 50, BLOCK_BYTES])
 def test_a_cassette_is_read_by_its_content_not_its_name(
     tmp_path: Path, packing: str, block_bytes: int
 ) -> None:
@@ -139,7 +109,7 @@ def test_a_cassette_is_read_by_its_content_not_its_name(
     ],
     ids=["no last line end", "crlf", "utf-8 mark", "blank lines", "blank end", "end"],
 )
-@pytest.mark.parametrize("block_bytes", [1, files.BLOCK_BYTES])
+@pytest.mark.parametrize("block_bytes", [1, BLOCK_BYTES])
 def test_how_an_editor_saves_text_makes_no_difference(
     tmp_path: Path, raw: bytes, block_bytes: int
 ) -> None:
@@ -147,7 +117,7 @@ def test_how_an_editor_saves_text_makes_no_difference(
     assert read(path, block_bytes=block_bytes) == (LINES, [])
 
 
-@pytest.mark.parametrize("block_bytes", [1, files.BLOCK_BYTES])
+@pytest.mark.parametrize("block_bytes", [1, BLOCK_BYTES])
 def test_one_line_below_blank_ones_is_read_or_cut_as_any(
     tmp_path: Path, block_bytes: int
 ) -> None:
@@ -249,6 +219,14 @@ def test_times_that_go_back_are_warned_of_in_every_pass(tmp_path: Path) -> None:
     )
 
 
+def test_warnings_go_to_python_unless_told_otherwise(tmp_path: Path) -> None:
+    path = write(tmp_path / "dip.jsonl", text_of([trade(2), trade(1)]))
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        batches_of(path)
+    assert [item.category for item in caught] == [OutOfOrderWarning]
+
+
 # Cut short
 
 
@@ -256,7 +234,7 @@ def whole_lines(raw: bytes) -> list[Line]:
     return [parse_line(line) for line in raw.split(b"\n") if line]
 
 
-@given(st.data(), st.sampled_from([1, 30, files.BLOCK_BYTES]))
+@given(st.data(), st.sampled_from([1, 30, BLOCK_BYTES]))
 def test_a_cut_cassette_gives_its_whole_lines_and_a_warning(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject, block_bytes: int
 ) -> None:
@@ -323,9 +301,6 @@ def test_a_file_cut_in_its_first_line_has_no_frames(tmp_path: Path, cut: bytes) 
 
 
 # The end line
-
-
-OURS = Header(recorder="pytest-binance-replay 0.1.0")
 
 
 @pytest.mark.parametrize(
@@ -513,23 +488,6 @@ def test_zstd_without_its_package_names_the_extra(
     )
 
 
-@pytest.mark.parametrize("name", ["compression.zstd", "backports.zstd"])
-def test_the_zstd_of_python_itself_reads_and_writes_the_same(name: str) -> None:
-    pytest.importorskip(name, reason="needs Python 3.14, or its backport")
-    compression = files._zstd_of_python(import_module(name))
-    packed = compression.compress(text_of(LINES))
-    decompressor = compression.decompressor()
-    assert decompressor.decompress(packed + b"more") == text_of(LINES)
-    assert (decompressor.eof, decompressor.unused_data) == (True, b"more")
-    with pytest.raises(compression.damage):
-        compression.decompressor().decompress(packed[:-1] + b"?")
-    assert read_packed(packed) == text_of(LINES)
-
-
-def read_packed(packed: bytes) -> bytes:
-    return import_module("zstandard").ZstdDecompressor().decompress(packed)  # type: ignore[no-any-return]
-
-
 def peak_bytes(path: Path, frames: int) -> int:
     with CassetteWriter(path, HEADER) as writer:
         for number in range(frames):
@@ -546,7 +504,7 @@ def peak_bytes(path: Path, frames: int) -> int:
     return peak
 
 
-@pytest.mark.parametrize("suffix", files.SUFFIXES)
+@pytest.mark.parametrize("suffix", SUFFIXES)
 def test_a_cassette_is_read_in_constant_memory(tmp_path: Path, suffix: str) -> None:
     short = peak_bytes(tmp_path / f"short{suffix}", 20_000)
     long = peak_bytes(tmp_path / f"long{suffix}", 80_000)
@@ -610,297 +568,3 @@ def test_a_summary_is_made_anew_only_when_the_file_changes(tmp_path: Path) -> No
     assert summarise(str(path)) is summary
     write(path, text_of(LINES[:-1]))
     assert summarise(path).frames == summary.frames - 1
-
-
-# Writing
-
-
-WRITTEN: list[Frame | RestAnswer | Mark] = [trade(1), SNAPSHOT, trade(2), RECONNECT]
-
-
-def record(path: Path) -> Path:
-    with CassetteWriter(path, OURS) as writer:
-        for line in WRITTEN:
-            writer.write(line)
-    return path
-
-
-@pytest.mark.parametrize(
-    ("suffix", "magic"),
-    [(".jsonl", b'{"ca'), (".jsonl.gz", b"\x1f\x8b"), (".jsonl.zst", b"\x28\xb5")],
-)
-def test_what_is_written_reads_back_with_an_end(
-    tmp_path: Path, suffix: str, magic: bytes
-) -> None:
-    path = record(tmp_path / "new" / f"dip{suffix}")
-    assert path.read_bytes().startswith(magic)
-    assert read(path) == ([OURS, *WRITTEN, End(1_000_002, 2)], [])
-    again = record(tmp_path / f"again{suffix}")
-    assert again.read_bytes() == path.read_bytes()
-    assert list_files(tmp_path) == [f"again{suffix}", f"new/dip{suffix}"]
-
-
-def list_files(directory: Path) -> list[str]:
-    found = (path for path in directory.rglob("*") if path.is_file())
-    return sorted(path.relative_to(directory).as_posix() for path in found)
-
-
-def test_gzip_is_as_the_standard_says_and_has_no_time(tmp_path: Path) -> None:
-    path = record(tmp_path / "dip.jsonl.gz")
-    text = text_of([OURS, *WRITTEN, End(1_000_002, 2)])
-    assert gzip.decompress(path.read_bytes()) == text
-    assert path.read_bytes()[3:10] == bytes(6) + b"\xff"
-
-
-def test_raw_frames_are_written_as_any_frame(tmp_path: Path) -> None:
-    with CassetteWriter(tmp_path / "dip.jsonl", HEADER) as writer:
-        writer.write_raw_frame(5, "币usdt@trade".encode(), b'{"p": 1.10}')
-        assert (writer.frames, writer.last_time_us) == (1, 5)
-        with pytest.raises(CassetteLineError, match="payload is more than one line"):
-            writer.write_raw_frame(6, b"a@trade", b"{\n}")
-        writer.commit(end_time_us=7)
-    frame = Frame(5, "币usdt@trade", b'{"p": 1.10}')
-    expected = text_of([HEADER, frame, End(7, 1)])
-    assert (tmp_path / "dip.jsonl").read_bytes() == expected
-
-
-@pytest.mark.parametrize("suffix", [".jsonl.gz", ".jsonl.zst"])
-def test_a_long_recording_is_cut_into_independent_members(
-    tmp_path: Path, suffix: str
-) -> None:
-    path = tmp_path / f"dip{suffix}"
-    with CassetteWriter(path, HEADER) as writer:
-        for number in range(25_000):
-            writer.write_raw_frame(number, b"a@trade", trade(number).payload)
-    raw = path.read_bytes()
-    compression = files._compression_of(raw[:4])
-    assert compression
-    members = []
-    while raw:
-        decompressor = compression.decompressor()
-        members.append(decompressor.decompress(raw))
-        raw = decompressor.unused_data
-    assert len(members) == 3
-    assert all(member.endswith(b"}\n") for member in members)
-    assert len(b"".join(members).splitlines()) == 25_002
-
-
-def test_a_block_that_raises_leaves_the_old_file(tmp_path: Path) -> None:
-    path = write(tmp_path / "dip.jsonl", b"old")
-    writer = CassetteWriter(path, HEADER)
-    with pytest.raises(KeyboardInterrupt), writer:
-        raise KeyboardInterrupt
-    assert path.read_bytes() == b"old"
-    assert list_files(tmp_path) == ["dip.jsonl"]
-
-
-def test_a_discarded_cassette_leaves_the_old_file(tmp_path: Path) -> None:
-    path = write(tmp_path / "dip.jsonl", b"old")
-    with CassetteWriter(path, HEADER) as writer:
-        writer.write(trade(1))
-        assert path.read_bytes() == b"old"
-        writer.discard()
-    assert path.read_bytes() == b"old"
-    assert list_files(tmp_path) == ["dip.jsonl"]
-
-
-def test_discarding_what_is_in_place_does_nothing(tmp_path: Path) -> None:
-    with CassetteWriter(tmp_path / "dip.jsonl", HEADER) as writer:
-        writer.commit()
-        writer.discard()
-    assert read(tmp_path / "dip.jsonl") == ([HEADER, End(0, 0)], [])
-
-
-def test_a_cassette_that_cannot_be_put_in_place_leaves_nothing(tmp_path: Path) -> None:
-    (tmp_path / "dip.jsonl" / "in the way").mkdir(parents=True)
-    writer = CassetteWriter(tmp_path / "dip.jsonl", HEADER)
-    with pytest.raises(OSError, match="dip"):
-        writer.commit()
-    assert list_files(tmp_path) == []
-
-
-@pytest.mark.skipif(os.name == "nt", reason="Windows has no such modes")
-def test_a_new_cassette_keeps_the_mode_and_the_link_of_the_old(tmp_path: Path) -> None:
-    old = write(tmp_path / "old.jsonl", b"old")
-    old.chmod(0o640)
-    link = tmp_path / "dip.jsonl"
-    link.symlink_to(old)
-    record(link)
-    assert link.is_symlink()
-    assert old.stat().st_mode & 0o777 == 0o640
-    assert read(old).lines[1:-1] == WRITTEN
-
-
-def test_a_name_that_is_no_cassettes_is_not_written(tmp_path: Path) -> None:
-    with pytest.raises(CassetteNameError) as caught:
-        CassetteWriter(tmp_path / "dip.txt", HEADER)
-    assert str(caught.value) == (
-        f"'{tmp_path}/dip.txt' is no name for a cassette. "
-        "Let it end in .jsonl, .jsonl.gz, .jsonl.zst."
-    )
-    with pytest.raises(CassetteLineError):
-        CassetteWriter(tmp_path / "dip.jsonl", Header(version=2))
-    assert list_files(tmp_path) == []
-
-
-@given(st.binary(max_size=200))
-def test_any_bytes_survive_a_gzip_member(raw: bytes) -> None:
-    with gzip.GzipFile(fileobj=io.BytesIO(files._gzip_member(raw))) as file:
-        assert file.read() == raw
-
-
-# Names
-
-
-@pytest.fixture
-def recordings(tmp_path: Path) -> Path:
-    directory = tmp_path / "recordings"
-    (directory / "test_bot" / "TestDip.test[a]").mkdir(parents=True)
-    (directory / ".git").mkdir()
-    for name in (
-        "dip.jsonl",
-        "rise.jsonl.gz",
-        "rise.jsonl.zst",
-        "exact",
-        "test_bot/TestDip.test[b].jsonl.zst",
-        "test_bot/notes.md",
-        ".hidden.jsonl",
-        ".git/dip.jsonl",
-    ):
-        write(directory / name, b"")
-    return directory
-
-
-@pytest.mark.parametrize(
-    ("name", "found"),
-    [
-        ("dip", "dip.jsonl"),
-        ("dip.jsonl", "dip.jsonl"),
-        ("rise.jsonl.gz", "rise.jsonl.gz"),
-        (Path("test_bot/TestDip.test[b]"), "test_bot/TestDip.test[b].jsonl.zst"),
-        ("test_bot/../dip", "dip.jsonl"),
-        ("exact", "exact"),
-    ],
-)
-def test_a_cassette_is_found_with_and_without_its_suffix(
-    recordings: Path, name: str | Path, found: str
-) -> None:
-    assert find_cassette(name, recordings) == recordings / found
-    assert find_cassette(recordings / name, Path("elsewhere")).samefile(
-        recordings / found
-    )
-
-
-def test_a_cassette_below_a_relative_directory_has_a_relative_path(
-    recordings: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(recordings.parent)
-    assert find_cassette("dip", Path("recordings")) == Path("recordings/dip.jsonl")
-    monkeypatch.chdir(recordings)
-    assert find_cassette("dip", Path()) == Path("dip.jsonl")
-
-
-def test_two_files_of_one_name_are_told_apart_by_their_suffixes(
-    recordings: Path,
-) -> None:
-    with pytest.raises(CassetteNameError) as caught:
-        find_cassette("rise", recordings)
-    assert str(caught.value) == (
-        f"two cassettes answer to 'rise': {recordings}/rise.jsonl.gz and "
-        f"{recordings}/rise.jsonl.zst. Remove one, or name it with its suffix."
-    )
-    write(recordings / "rise.jsonl", b"")
-    with pytest.raises(CassetteNameError, match="three cassettes answer to 'rise'"):
-        find_cassette("rise", recordings)
-
-
-@pytest.mark.parametrize("name", ["../dip", "a/../../recordings2/dip", "", ".", "a/.."])
-def test_a_name_stays_below_the_directory(recordings: Path, name: str) -> None:
-    with pytest.raises(CassetteNameError) as caught:
-        find_cassette(name, recordings)
-    assert str(caught.value) == (
-        f"cassette {name!r} is not below {recordings}. "
-        "Name one in it, or give an absolute path."
-    )
-
-
-def test_a_missing_cassette_names_all_there_are_when_few(recordings: Path) -> None:
-    with pytest.raises(CassetteNotFoundError) as caught:
-        find_cassette("dipp", recordings)
-    assert str(caught.value) == (
-        f"No cassette 'dipp' in {recordings}; nearest: 'dip', 'rise.jsonl.gz', "
-        "'rise.jsonl.zst', 'test_bot/TestDip.test[b]'. "
-        "To record it: pytest --record-binance"
-    )
-
-
-def test_a_missing_cassette_names_the_nearest_of_many(recordings: Path) -> None:
-    for number in range(5):
-        write(recordings / f"other{number}.jsonl", b"")
-    with pytest.raises(CassetteNotFoundError) as caught:
-        find_cassette("dipp", recordings)
-    assert caught.value.nearest == ("dip",)
-
-
-@pytest.mark.parametrize(("name", "below"), [("dip", "none"), ("x" * 300, "")])
-def test_a_missing_cassette_of_an_empty_place_says_how_to_record_it(
-    tmp_path: Path, name: str, below: str
-) -> None:
-    with pytest.raises(CassetteNotFoundError) as caught:
-        find_cassette(name, tmp_path / below)
-    assert str(caught.value) == (
-        f"No cassette '{name}' in {tmp_path / below}. "
-        "To record it: pytest --record-binance"
-    )
-
-
-def test_a_missing_absolute_path_names_its_neighbours(recordings: Path) -> None:
-    with pytest.raises(CassetteNotFoundError) as caught:
-        find_cassette(recordings / "dop", Path("elsewhere"))
-    assert caught.value.nearest == (
-        ".hidden.jsonl",
-        "dip.jsonl",
-        "rise.jsonl.gz",
-        "rise.jsonl.zst",
-    )
-
-
-def test_bundled_cassettes_are_found_by_their_prefix(recordings: Path) -> None:
-    for name in list_cassettes(demo_directory()):
-        found = find_cassette(f"demo:{name}", recordings)
-        assert found.parent.is_relative_to(demo_directory())
-        assert summarise(found).frames
-
-
-def test_a_missing_bundled_cassette_is_not_looked_for_in_the_project(
-    recordings: Path,
-) -> None:
-    with pytest.raises(CassetteNotFoundError) as caught:
-        find_cassette("demo:dip", recordings)
-    assert str(caught.value).startswith("No bundled cassette 'demo:dip'")
-    assert str(caught.value).endswith(
-        ". To record one of your own: pytest --record-binance"
-    )
-    assert all(name.startswith("demo:") for name in caught.value.nearest)
-
-
-def test_names_are_listed_sorted_and_without_suffix_where_one_is_enough(
-    recordings: Path,
-) -> None:
-    names = list_cassettes(recordings)
-    assert names == [
-        "dip",
-        "rise.jsonl.gz",
-        "rise.jsonl.zst",
-        "test_bot/TestDip.test[b]",
-    ]
-    assert all(find_cassette(name, recordings) for name in names)
-    assert list_cassettes(recordings / "none") == []
-
-
-def test_warnings_go_to_python_unless_told_otherwise(tmp_path: Path) -> None:
-    path = write(tmp_path / "dip.jsonl", text_of([trade(2), trade(1)]))
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        batches_of(path)
-    assert [item.category for item in caught] == [OutOfOrderWarning]

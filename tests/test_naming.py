@@ -50,7 +50,9 @@ def test_a_plain_name_is_what_pytest_calls_the_test(
     assert named("test_dip", parameters, classes=classes) == f"tests/test_bot/{name}"
 
 
-@pytest.mark.parametrize("parameters", ["a/b", "a:b", "..", "a b", "\\xe9", "é", "a\nb"])
+@pytest.mark.parametrize(
+    "parameters", ["a/b", "a:b", "..", "a b", "\\xe9", "é", "a\nb"]
+)
 def test_a_character_that_files_cannot_have_is_replaced(parameters: str) -> None:
     folder, _, name = named("test_dip", parameters).rpartition("/")
     assert folder == "tests/test_bot"

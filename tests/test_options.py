@@ -23,7 +23,7 @@ from pytest_binance_replay.options import (
     parse_setting,
 )
 
-GOOD = [
+GOOD: list[tuple[str, object, object]] = [
     ("speed", "auto", "auto"),
     ("speed", "asap", "asap"),
     ("speed", "10", 10.0),
@@ -60,10 +60,10 @@ GOOD = [
         {"missing": "warn", "vanished": "fail"},
     ),
 ]
-BAD = [
+BAD: list[tuple[str, object]] = [
     *(("speed", value) for value in (0, -3, "fast", "", "nan", "inf", float("inf"))),
     *(("speed", value) for value in (True, None, ["auto"], 10**400, Fraction(1, 2))),
-    *(("max_gap", value) for value in (-1, "-1s", "2 parsecs", "ms", "nan", True, [])),
+    *(("max_gap", value) for value in (-1, "-1s", "2 parsecs", "ms", "nan", True, ())),
     ("max_gap", "9" * 400),
     *(("start", value) for value in ("later", "", None, True)),
     *(("start_after", value) for value in (None, 3, [1], [""], {"a": "b"}, b"a@trade")),
@@ -122,7 +122,7 @@ def test_a_length_of_time_is_in_seconds(text: str | float, seconds: float) -> No
 
 @pytest.mark.parametrize("name", UNBUILT)
 def test_a_part_that_is_not_built_yet_says_so(name: str) -> None:
-    with pytest.raises(OptionError, match="^here: [a-z' -]+ not built yet; leave it"):
+    with pytest.raises(OptionError, match=r"^here: [a-z' -]+ not built yet; leave it"):
         parse_setting(name, True, "here")
 
 

@@ -16,9 +16,7 @@ from tests.staging import START_US, trade
 
 RUNS = 200
 STREAMS = ("btcusdt@trade", "ethusdt@trade", "bnbusdt@trade")
-FRAMES = [
-    Frame(START_US + n * 700, STREAMS[n * 7 % 3], trade(n)) for n in range(60)
-]
+FRAMES = [Frame(START_US + n * 700, STREAMS[n * 7 % 3], trade(n)) for n in range(60)]
 
 
 @contextmanager

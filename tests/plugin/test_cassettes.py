@@ -27,17 +27,21 @@ def test_it(binance_replay, n):
 """
 
 
-def play(
-    pytester: pytest.Pytester, *args: str, times: int = 1
-) -> pytest.RunResult:
+def play(pytester: pytest.Pytester, *args: str, times: int = 1) -> pytest.RunResult:
     pytester.makepyfile(test_x=TEST.format(times=times))
     return pytester.runpytest_inprocess(*args)
 
 
 UNREADABLE = {
     "empty": (b"", "recordings/odd.jsonl: is empty. *"),
-    "binary": (b"\x00\xff\x80\x13" * 50, "recordings/odd.jsonl:1: not a cassette *"),
-    "text": (b"hello\n", "recordings/odd.jsonl:1: not a cassette line: *"),
+    "binary": (
+        b"\x00\xff\x80\x13" * 50,
+        "recordings/odd.jsonl: is not a cassette: it is binary data. *",
+    ),
+    "text": (
+        b"hello\n",
+        "recordings/odd.jsonl: is not a cassette: its first line begins *",
+    ),
     "later version": (b'{"cassette":99}\n', "recordings/odd.jsonl:1: *99*"),
     "no market": (
         NOBODYS.encode(),
@@ -74,11 +78,24 @@ def test_the_market_can_be_given(pytester: pytest.Pytester, add_cassette: Add) -
 def test_a_broken_line_is_told_where_it_is_reached(
     pytester: pytest.Pytester, add_cassette: Add
 ) -> None:
-    add_cassette("odd.jsonl", HEADER + FRAME.format(T) + "broken\n" + FRAME.format(T))
+    header = HEADER.replace('"spot"', '"spot","streams":["btcusdt@trade"]')
+    add_cassette("odd.jsonl", header + FRAME.format(T) + "broken\n" + FRAME.format(T))
     result = play(pytester)
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(
         "E   *CassetteFormatError: recordings/odd.jsonl:3: not a cassette line: *"
+    )
+
+
+def test_a_broken_line_is_told_at_once_where_all_must_be_read_for_the_streams(
+    pytester: pytest.Pytester, add_cassette: Add
+) -> None:
+    add_cassette("odd.jsonl", HEADER + FRAME.format(T) + "broken\n" + FRAME.format(T))
+    result = play(pytester)
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines(
+        "recordings/odd.jsonl:3: not a cassette line: it is not a JSON object. Restore "
+        "it from git, or cut it out."
     )
 
 

@@ -85,7 +85,7 @@ def test_DIP(): pass
 @pytest.mark.parametrize("symbol", ["BTC", "btc", "eth"])
 def test_case(symbol): pass
 
-@pytest.mark.parametrize("odd", ["a/b", "a:b", "a b", "\\xe9", "e", "x" * 120, "x" * 99])
+@pytest.mark.parametrize("odd", ["a/b", "a:b", "a b", "\\xe9", "x" * 120, "x" * 99])
 def test_odd(odd): pass
 
 @pytest.mark.parametrize("big", ["y" * 180 + "a", "y" * 180 + "b"], ids=str)
@@ -112,7 +112,7 @@ def test_no_two_tests_share_a_file_on_any_disk(
         write(telling / "b" / "test_x.py", ALIKE)
     write(telling / "a" / "test_x.py", ALIKE)
     names = names_of(pytester, f"--import-mode={mode}")
-    assert len(names) == (19 if mode == "prepend" else 38)
+    assert len(names) == (18 if mode == "prepend" else 36)
     files = {name.casefold() for name in names.values()}
     assert len(files) == len(names)
     assert max(len(file.rpartition("/")[2]) for file in files) <= 100
