@@ -14,7 +14,9 @@ from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
 from pytest_binance_replay.book import OrderBook, parse_change
+from pytest_binance_replay.cassette import Mark
 from pytest_binance_replay.errors import BookGapError
+from pytest_binance_replay.tape import MOVE, SEAM
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -50,6 +52,10 @@ class Snapshot:
             ValueError: If it is not JSON.
         """
         return cls(json.loads(payload)["lastUpdateId"], payload)
+
+    def answer(self) -> Answer:
+        """Return it as it was recorded."""
+        return Answer(self.update_id, (), (), self.payload)
 
     def book(self, symbol: str, market: Market) -> OrderBook:
         """Return the book that it shows."""
@@ -188,11 +194,25 @@ class Books:
         self._ahead: deque[Batch] = deque()
         self._first = 0
         self._number = 0
-        self._books = {
-            self._diff_keys[key]: SymbolBook(key[1], key[0], self._snapshots[key])
-            for key in self._diff_keys
-            if self._snapshots.get(key)
-        }
+        self._books = self._new_books(lambda _, payload: payload)
+
+    def _new_books(
+        self, moved: Callable[[bytes, bytes], bytes]
+    ) -> dict[bytes, SymbolBook]:
+        """Start from the recorded snapshots.
+
+        Args:
+            moved: Moves the ids of a snapshot, given the key of the diff stream.
+        """
+        books = {}
+        for key, diff_key in self._diff_keys.items():
+            snapshots = [
+                Snapshot.parse(moved(diff_key, snapshot.payload))
+                for snapshot in self._snapshots.get(key, ())
+            ]
+            if snapshots:
+                books[diff_key] = SymbolBook(key[1], key[0], snapshots)
+        return books
 
     def knows(self, market: Market, symbol: str) -> bool:
         """Return whether the tape has diffs of a symbol, and a snapshot to start."""
@@ -215,18 +235,47 @@ class Books:
         self._go_to(number)
         return self._books[self._diff_keys[market, symbol]]
 
-    def _go_to(self, number: int) -> None:
+    def advance(self, number: int, *, max_batches: int = 8) -> bool:
+        """Go towards a frame, by a few milliseconds of work at the most.
+
+        Args:
+            number: Number of the frame to stand before; a smaller one than before
+                starts anew.
+            max_batches: How many batches to read.
+
+        Returns:
+            Whether the books stand there, or at the end of the tape.
+        """
         if number < self._number:
             self._rewind()
-        while self._number < number and (batch := self._batch()) is not None:
-            start = self._number - self._first
-            stop = min(number - self._first, len(batch.streams))
-            for key, payload in islice(
-                zip(batch.streams, batch.payloads, strict=True), start, stop
-            ):
-                if (book := self._books.get(key)) is not None:
-                    book.take(parse_change(payload))
-            self._number = self._first + stop
+        for _ in range(max_batches):
+            if self._number >= number or (batch := self._batch()) is None:
+                return True
+            self._take(batch, number)
+        return self._number >= number
+
+    def _go_to(self, number: int) -> None:
+        while not self.advance(number):
+            pass
+
+    def _take(self, batch: Batch, number: int) -> None:
+        start = self._number - self._first
+        if start == 0:
+            self._start_round(batch)
+        stop = min(number - self._first, len(batch.streams))
+        rows = zip(batch.streams, batch.payloads, strict=True)
+        for key, payload in islice(rows, start, stop):
+            if (book := self._books.get(key)) is not None:
+                book.take(parse_change(payload))
+        self._number = self._first + stop
+
+    def _start_round(self, batch: Batch) -> None:
+        """Begin anew where a looped tape does, with snapshots moved along."""
+        for _, line in batch.others:
+            if isinstance(line, Mark) and line.name == SEAM:
+                moved = line.fields[MOVE]
+                assert callable(moved)  # what a loop puts there
+                self._books = self._new_books(moved)
 
     def _batch(self) -> Batch | None:
         """Return the batch that holds the next frame."""

@@ -147,8 +147,7 @@ class Control:
                 lambda: f"the tape to start ({self._gate()})",
             )
         except WaitTimeoutError:
-            if self._first_run is run:
-                self._first_run = None
+            self._first_run = None
             raise
 
     def _gate(self) -> str:

@@ -577,7 +577,8 @@ class MissingDataError(ReplayError, LookupError):
                     "/market, whichever carries it, or pass routes='any'."
                 )
             case "rest":
-                return f"No cassette has an answer to {asked}.{self._record()}"
+                detail = f" {self.missing.detail}" if self.missing.detail else ""
+                return f"No cassette has an answer to {asked}.{detail}{self._record()}"
             case "pair":
                 what = f"No cassette feeds {asked}"
             case _:

@@ -346,7 +346,7 @@ class CassetteReader:
         end: End | None = None
         for raw in lines:
             first_line = lines.next_line
-            batch = self._parse(first_line, raw)
+            batch, damage = self._parse_sound(first_line, raw)
             lines.next_line += batch.lines
             if _header_of(batch):
                 del batch.others[0]
@@ -356,12 +356,28 @@ class CassetteReader:
             end = _end_of(batch) or end
             if batch.times_us or batch.others:
                 yield first_line, raw, batch
+            if damage is not None:
+                raise damage
         if lines.is_cut:
             self._warn(CutShortWarning(str(self.path), lines.next_line))
-        elif end is None and (self.header.recorder or "").startswith(OWN_RECORDER):
+        else:
+            self._check_end(end, frames, last_us)
+
+    def _check_end(self, end: End | None, frames: int, last_us: int) -> None:
+        if end is None and (self.header.recorder or "").startswith(OWN_RECORDER):
             self._warn(UnfinishedRecordingWarning(str(self.path), frames, last_us))
         elif end is not None and end.frames != frames:
             self._warn(FrameCountWarning(str(self.path), end.frames, frames))
+
+    def _parse_sound(
+        self, first_line: int, raw: bytes
+    ) -> tuple[Batch, CassetteFormatError | None]:
+        """Parse a block up to its first damaged line; say what is wrong there."""
+        try:
+            return self._parse(first_line, raw), None
+        except CassetteFormatError as error:
+            sound = raw.split(b"\n")[: error.line - first_line]
+            return self._parse(first_line, b"".join(b"%b\n" % s for s in sound)), error
 
     def _parse(self, first_line: int, raw: bytes) -> Batch:
         return parse_block(

@@ -77,6 +77,12 @@ class Connection(ServerConnection):
         if not self.server.is_serving():
             self.transport.abort()
 
+    def cut(self) -> None:
+        """End the connection at once, if it has begun."""
+        transport: asyncio.Transport | None = getattr(self, "transport", None)
+        if transport is not None:  # pragma: no branch - accepted a moment ago
+            transport.abort()
+
     def send_data(self) -> None:
         """Send what is to be sent, and an answer to what is no request."""
         problem = self.protocol.handshake_exc

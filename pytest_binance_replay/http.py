@@ -1,4 +1,4 @@
-"""Requests over HTTP on the port of the streams: kept alive, of any method, with any body.
+"""Requests over HTTP on the port of the streams: kept alive, of any method.
 
 websockets answers one bodiless GET on a connection and drops it; clients of the REST
 API reuse connections and send other methods too, so whatever is no WebSocket

@@ -32,7 +32,8 @@ from pytest_binance_replay.protocols.address import (
     decide_dialect,
 )
 from pytest_binance_replay.streams import is_diff_depth, nearest_streams
-from pytest_binance_replay.wire import stream_key
+from pytest_binance_replay.syncing import Syncing
+from pytest_binance_replay.wire import Form, stream_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -107,6 +108,7 @@ class Hub:
         self.rest_requests: deque[RestRequest] = deque(maxlen=_KEPT_REQUESTS)
         self.asked: set[str] = set()
         self.missing: list[Missing] = []
+        self.syncing = Syncing()
         self.subscriptions_made = 0
         self.departures = 0
         self.reconnects = 0
@@ -173,6 +175,7 @@ class Hub:
             now_us: When, on the clock.
             by_client: Whether the server had no hand in it.
         """
+        self.syncing.keep(client, ())
         client.connected = False
         client.close_code = code
         client.close_reason = reason
@@ -233,7 +236,14 @@ class Hub:
     def end_books(self, number: int) -> None:
         """Send whoever follows a book away before a frame: books do not go on there."""
         for client in self.listeners():
-            if client.cursor < number and self.follows_book(client):
+            books = [
+                key
+                for key in client.view.keys
+                if is_diff_depth(self.catalogue.name(key))
+            ]
+            # Who stands right there may have had all that came before, or nothing.
+            is_in_book = client.cursor < number or any(client.sent[k] for k in books)
+            if books and is_in_book:
                 client.stop_at = number
 
     # What clients say
@@ -323,7 +333,31 @@ class Hub:
             if name not in client.missed:
                 client.missed[name] = sum(self._gone_by(client, key) for key in keys)
         client.refresh()
+        self._note_books(client, feeds)
         self.subscriptions_made += len(feeds)
+
+    def _note_books(self, client: Client, feeds: Mapping[str, Keys]) -> None:
+        """Expect that who follows a book natively asks for its snapshot."""
+        if client.form is Form.SIMPLE:
+            return
+        for key in (key for keys in feeds.values() for key in keys):
+            name = self.catalogue.name(key)
+            if is_diff_depth(name):
+                self.syncing.add(client, key, name.partition("@")[0].upper())
+
+    def depth_place(self, market: Market, symbol: str) -> int:
+        """Return the number of the frame that a depth snapshot is to join.
+
+        That is where the newest subscriber stands who has had none yet; if all have,
+        where the tape does.
+        """
+        client = self.syncing.newest(market, symbol)
+        return self.tape.released if client is None else client.cursor
+
+    def note_depth_answered(self, market: Market, symbol: str) -> None:
+        """Note that a depth snapshot was given."""
+        self.syncing.note_answered(market, symbol)
+        self.on_change()
 
     def _gone_by(self, client: Client, key: bytes) -> int:
         """Count the released frames of a stream that lie behind a client's cursor."""
@@ -339,6 +373,7 @@ class Hub:
         for name in names:
             client.names.pop(name, None)
         client.refresh()
+        self.syncing.keep(client, client.view.keys)
         if not self.follows_book(client):
             client.stop_at = None
 

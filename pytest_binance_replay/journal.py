@@ -57,6 +57,7 @@ class Missing:
             or stream; `rest`: no recorded answer.
         market: The market of the client.
         nearest: The nearest names that the tape has, best first.
+        detail: What the tape lacks, as a sentence, where the reason alone does not say.
     """
 
     client: int
@@ -64,6 +65,7 @@ class Missing:
     reason: Reason
     market: Market
     nearest: tuple[str, ...] = ()
+    detail: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,8 +42,7 @@ _SINGLES = frozenset({"bookTicker", "avgPrice", "referencePrice", "depth"})
 _KINDS = _TRADES | _CANDLES | _SUMMARIES | _SINGLES
 _NO_SYMBOLS = frozenset({"continuousKline", "assetIndex"})
 
-# The objects of an all-market payload are flat, so braces tell them apart.
-_MEMBER = re.compile(rb'\{[^{}]*?"s"\s*:\s*"([^"]+)"[^{}]*\}')
+_SYMBOL = re.compile(rb'"s"\s*:\s*"([^"]+)"')
 _OPEN_TIME = re.compile(rb'"k"\s*:\s*\{[^{}]*?"t"\s*:\s*(\d+)')
 
 
@@ -203,8 +202,10 @@ class Shelves:
         takers = _Takers(decide)
 
         def take(payload: bytes) -> None:
-            for found in _MEMBER.finditer(payload):
-                takers[found[1]](found[0])
+            # Its objects are flat, so braces tell them apart.
+            for part in payload.split(b"}"):
+                if (found := _SYMBOL.search(part)) is not None:
+                    takers[found[1]](part[part.find(b"{") :] + b"}")
 
         return take
 

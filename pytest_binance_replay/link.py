@@ -117,8 +117,6 @@ class Link:
                     await self._drain()
                 if self.client.cursor == self.client.stop_at:
                     await self.hang_up(1001, "The book does not go on here")
-        except _GONE:
-            return  # The reading side reports how the connection ended.
         except Exception:
             # A client that gets nothing more must not wait for it in silence.
             await self.hang_up(1011, "The replay server failed")
@@ -156,6 +154,8 @@ class Link:
                 await self.connection.drain()
         except TimeoutError:
             await self.hang_up(1008, "Client reads too slowly")
+        except _GONE:
+            return  # The reading side reports how the connection ended.
 
     # Answers
 

@@ -15,7 +15,7 @@ from pytest_binance_replay.naming import cassette_name, differs_by_case
 from pytest_binance_replay.options import layered, parse_setting
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Collection, Iterator
 
 MARKER = "binance_replay"
 
@@ -148,10 +148,9 @@ def default_cassette(item: pytest.Item) -> str:
     )
 
 
-def note_twins(items: Iterable[object]) -> None:
+def note_twins(items: Collection[pytest.Item]) -> None:
     """Remember which parameter sets of a test differ by upper and lower case only."""
-    made = [item for item in items if isinstance(item, pytest.Item)]
-    folded = Counter(item.name.casefold() for item in made)
-    for item in made:
+    folded = Counter(item.name.casefold() for item in items)
+    for item in items:
         if folded[item.name.casefold()] > 1:
             item.stash[_HAS_TWIN] = True

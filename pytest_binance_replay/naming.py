@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 MAX_NAME_BYTES = 100
 """Longest file name, without its suffix; file systems allow 255 with it."""
 
-_SAFE = re.compile(r"[^A-Za-z0-9_.=+,\[\]-]")
+_UNSAFE = r"[^A-Za-z0-9_.=+,\[\]-]"
 
 
 def cassette_name(
@@ -42,7 +42,7 @@ def cassette_name(
     """
     plain = ".".join((*classes, function))
     name = plain if parameters is None else f"{plain}[{parameters}]"
-    safe = _SAFE.sub("-", name)
+    safe = re.sub(_UNSAFE, "-", name)
     if has_twin or safe != name or len(safe) > MAX_NAME_BYTES:
         digest = hashlib.sha256(test.encode(errors="surrogatepass")).hexdigest()[:6]
         safe = f"{safe[: MAX_NAME_BYTES - 7]}-{digest}"

@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 
@@ -21,7 +20,7 @@ AtEnd = Literal["hold", "close", "loop", "fail"]
 Severity = Literal["ignore", "warn", "fail"]
 CHECKS = ("missing", "server", "vanished")
 
-_DURATION = re.compile(r"(\d+(?:\.\d+)?|\.\d+)(us|ms|s|m|h|)")
+_DURATION = r"(\d+(?:\.\d+)?|\.\d+)(us|ms|s|m|h|)"
 _UNIT_SECONDS = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "": 1.0, "m": 60.0, "h": 3600.0}
 
 
@@ -56,7 +55,7 @@ def parse_seconds(value: object) -> float:
         TypeError: If it is of another type.
     """
     if isinstance(value, str):
-        found = _DURATION.fullmatch(value.strip())
+        found = re.fullmatch(_DURATION, value.strip())
         if found is None:
             raise ValueError(value)
         seconds = float(found[1]) * _UNIT_SECONDS[found[2]]
@@ -221,9 +220,11 @@ UNBUILT: Mapping[str, str] = MappingProxyType(
 """Settings whose names are taken, and what they wait for, as a sentence begins."""
 
 
-@dataclass(frozen=True, slots=True)
-class Options:
+class Options(NamedTuple):
     """All settings of one replay, checked.
+
+    No dataclass, for making one would be a good part of what every start of pytest
+    pays for this package.
 
     Attributes:
         speed: Pace of the tape.
@@ -248,7 +249,7 @@ class Options:
     market: Literal["spot", "usdm"] | None = None
     time: Literal["recorded", "rebase"] = "recorded"
     routes: Literal["live", "any"] | None = None
-    check: Mapping[str, Severity] = field(default_factory=dict)
+    check: Mapping[str, Severity] = MappingProxyType({})
 
     def severity(self, name: str) -> Severity:
         """Return how strictly a check is to be taken."""

@@ -75,8 +75,7 @@ class Run:
 
 def _mark_retrieved(future: asyncio.Future[None]) -> None:
     """Keep asyncio from reporting an error that is reported elsewhere."""
-    if not future.cancelled():
-        future.exception()
+    future.exception()
 
 
 class Player:
@@ -270,9 +269,16 @@ class Player:
         if self.held_up:
             return None
         now_us = self.clock.now_us()
+        if self._waits_for_books(run):
+            moment_us = self.hub.syncing.wait_until_us(now_us)
+            if moment_us is not None:
+                return moment_us
+            stop = self.hub.syncing.stop_in(block.keys, index, stop)
         plan = run.pace.plan(block, index, stop, now_us, self.hub.audience())
         if plan.upto > self.tape.released:
             self._release(run, block, index, plan.upto)
+            released = block.keys[index : plan.upto - block.first]
+            self.hub.syncing.note_released(released, now_us)
         return now_us if plan.again_us is None else plan.again_us
 
     def _release(self, run: Run, block: Block, index: int, upto: int) -> None:
@@ -301,6 +307,11 @@ class Player:
             return self.tape.head() is None
         except ReplayError:
             return False
+
+    @staticmethod
+    def _waits_for_books(run: Run) -> bool:
+        """Return whether a first diff is given a moment before the tape runs on."""
+        return isinstance(run.pace, AutoPace) and not run.at_once
 
     def _must_wait_for_clients(self, run: Run) -> bool:
         """Return whether the tape would run away from all clients, or from any."""

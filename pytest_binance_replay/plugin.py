@@ -154,7 +154,7 @@ def pytest_pycollect_makeitem() -> Generator[None, Any, Any]:
     """Look at all parameter sets of a test together, while they are together."""
     made = yield
     if isinstance(made, list) and len(made) > 1:
-        note_twins(made)
+        note_twins([item for item in made if isinstance(item, pytest.Item)])
     return made
 
 

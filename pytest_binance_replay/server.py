@@ -155,25 +155,18 @@ class ReplayServer:
     # Life
 
     async def start(self) -> None:
-        """Listen.
-
-        Raises:
-            SocketsBlockedError: If pytest-socket forbids it.
-        """
-        try:
-            self._server = await serve(
-                self._serve,
-                sock=self._listener.dup(),
-                process_request=self._process_request,
-                create_connection=self._make_connection,  # type: ignore[arg-type]
-                compression=None,
-                ping_interval=None,
-                max_size=MAX_MESSAGE_BYTES,
-                server_header=None,
-                logger=_LOGGER,
-            )
-        except RuntimeError as error:
-            raise SocketsBlockedError(type(error).__name__) from error
+        """Take in who connects."""
+        self._server = await serve(
+            self._serve,
+            sock=self._listener.dup(),
+            process_request=self._process_request,
+            create_connection=self._make_connection,  # type: ignore[arg-type]
+            compression=None,
+            ping_interval=None,
+            max_size=MAX_MESSAGE_BYTES,
+            server_header=None,
+            logger=_LOGGER,
+        )
         for market in self.hub.catalogue.markets:
             self.spawn(self._keep_pinging(market, self._rhythms[market]))
 
@@ -206,8 +199,7 @@ class ReplayServer:
         closed = asyncio.ensure_future(self._server.wait_closed())
         while not closed.done():
             for connection in self._connections:
-                if (transport := getattr(connection, "transport", None)) is not None:
-                    transport.abort()
+                connection.cut()
             await asyncio.wait([closed], timeout=_CLOSING_SECONDS)
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
@@ -326,8 +318,8 @@ class ReplayServer:
     ) -> Response | None:
         upgrades = request.headers.get_all("Upgrade")
         if not any("websocket" in value.lower() for value in upgrades):
-            unit = request.headers.get("X-MBX-TIME-UNIT")
-            return await self._answer_safely(request.path, unit)
+            units = request.headers.get_all("X-MBX-TIME-UNIT")
+            return await self._answer_safely(request.path, next(iter(units), None))
         address = parse_address(request.path)
         if isinstance(address, Address):
             refusal = self.hub.refusal(address)

@@ -27,6 +27,11 @@ if TYPE_CHECKING:
 WINDOW_BLOCKS = 16
 """How many blocks stay in memory; a block holds about 128 kB of cassette."""
 
+MOVE = "move"
+"""Field of that mark: moves the ids of a depth snapshot, given a stream key of its
+symbol and the snapshot as it was recorded.
+"""
+
 SEAM = "looped"
 """Name of the mark before a stretch whose books do not go on from the one before."""
 
@@ -130,6 +135,7 @@ class Tape:
         self._batches = self._open_batches()
         self._blocks: deque[Block] = deque()
         self.seams: list[int] = []
+        self._pushed: list[int] = []
         self._read_frames = 0
         self._last: tuple[int, int] | None = None
         self._failure: Exception | None = None
@@ -315,6 +321,11 @@ class Tape:
         self._blocks.extend(tail)
         self._read_frames += 1
         self.seams = [n + (n >= self.released) for n in self.seams]
+        self._pushed.append(self.released)
+
+    def recorded_number(self, number: int) -> int:
+        """Return a frame's number on the tape as it was recorded, without pushes."""
+        return number - bisect_left(self._pushed, number)
 
     def _split_off_unreleased(self) -> list[Block]:
         tail: list[Block] = []

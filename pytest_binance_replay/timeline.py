@@ -14,7 +14,7 @@ from pytest_binance_replay.cassette import Batch, Mark
 from pytest_binance_replay.editing import shift_times
 from pytest_binance_replay.ids import IdSpans
 from pytest_binance_replay.streams import event_kind, parse_stream
-from pytest_binance_replay.tape import SEAM
+from pytest_binance_replay.tape import MOVE, SEAM
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -133,10 +133,20 @@ class Loop:
             for batch in self._open_batches():
                 again = self._again(spans, batch, number, number * length_us)
                 if looped and again.times_us:
-                    mark = Mark(again.times_us[0], SEAM, {"round": number})
+                    move = self._mover(spans, number)
+                    mark = Mark(again.times_us[0], SEAM, {"round": number, MOVE: move})
                     again.others.insert(0, (0, mark))
                     looped = False
                 yield again
+
+    def _mover(self, spans: Spans, number: int) -> Callable[[bytes, bytes], bytes]:
+        def move(key: bytes, snapshot: bytes) -> bytes:
+            market, stream = self._origin(key)
+            return spans[market].shift(
+                snapshot, kind="partialDepth", stream=stream, rounds=number
+            )
+
+        return move
 
     def _again(self, spans: Spans, batch: Batch, number: int, offset_us: int) -> Batch:
         # Ids first: their spans know the first event of a stream by its very bytes.

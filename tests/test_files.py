@@ -568,3 +568,17 @@ def test_a_summary_is_made_anew_only_when_the_file_changes(tmp_path: Path) -> No
     assert summarise(str(path)) is summary
     write(path, text_of(LINES[:-1]))
     assert summarise(path).frames == summary.frames - 1
+
+
+def test_frames_before_a_broken_line_are_given_though_they_share_its_block(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "dip.jsonl"
+    good = b'{"t":%d,"stream":"a@trade","data":{"p":"1"}}\n'
+    path.write_bytes(good % 1 + good % 2 + b"{broken\n" + good % 3)
+    with CassetteReader(path) as reader:
+        batches = reader.batches()
+        assert next(batches).times_us == [1, 2]
+        with pytest.raises(CassetteFormatError) as caught:
+            next(batches)
+    assert caught.value.line == 3

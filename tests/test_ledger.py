@@ -69,6 +69,12 @@ def test_other_streams_answer_nothing(name: str) -> None:
     assert shelf_key("spot", name) is None
 
 
+def test_frames_of_other_streams_are_passed_over() -> None:
+    ledger = RestTape([("ltcbtc@depth5", {"s": "LTCBTC"}), trade(1)]).ledger()
+    assert len(ledger.shelves.all(TRADES)) == 1
+    assert ledger.number == 2
+
+
 def test_payloads_are_kept_byte_for_byte_oldest_first() -> None:
     odd = b'{ "t" : 1, "p" : "1.10" }'
     ledger = RestTape([("ltcbtc@trade", odd), trade(2)]).ledger()
@@ -263,9 +269,9 @@ def test_a_real_recording_is_kept_as_a_naive_reader_would(shared_data: Path) -> 
         "btcusdt@depth@100ms": naive[b"btcusdt@depth@100ms"][-1:],
     }
     for name, payloads in shown.items():
-        key = shelf_key("spot", name)
-        assert key is not None
-        assert list(ledger.shelves.all(key)) == payloads
+        shelf = shelf_key("spot", name)
+        assert shelf is not None
+        assert list(ledger.shelves.all(shelf)) == payloads
 
 
 def test_what_to_do_with_a_stream_is_decided_once() -> None:

@@ -39,7 +39,9 @@ def test_a_moment_is_counted_from_the_start_from_here_or_from_the_epoch(
     assert parse_moment("seek()", when, tape)() == time_us
 
 
-@pytest.mark.parametrize("when", ["", "+", "soon", "+-1s", -1, None, True, float("nan")])
+@pytest.mark.parametrize(
+    "when", ["", "+", "soon", "+-1s", -1, None, True, float("nan")]
+)
 def test_what_is_no_moment_is_refused(when: Any) -> None:
     with pytest.raises(ValueError, match=r"seek\(\): expected a length of time such"):
         parse_moment("seek()", when, lay_tape([]))
@@ -50,7 +52,9 @@ def test_a_datetime_without_a_zone_is_refused() -> None:
         parse_moment("seek()", NOON.replace(tzinfo=None), lay_tape([]))
 
 
-@pytest.mark.parametrize(("seconds", "us"), [(0, 0), (0.1, 100_000), ("1m", 60_000_000)])
+@pytest.mark.parametrize(
+    ("seconds", "us"), [(0, 0), (0.1, 100_000), ("1m", 60_000_000)]
+)
 def test_lengths_of_time_are_microseconds(seconds: Any, us: int) -> None:
     assert parse_us("advance()", seconds) == us
 

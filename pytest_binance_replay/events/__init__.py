@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from pytest_binance_replay.events.base import (
     Event,
-    Level,
     ServerShutdown,
     UnknownEvent,
     fit,
@@ -45,6 +44,7 @@ from pytest_binance_replay.events.trading import (
     PartialDepth,
     Trade,
 )
+from pytest_binance_replay.levels import Level
 from pytest_binance_replay.streams import Market, event_kind, parse_stream
 
 __all__ = [

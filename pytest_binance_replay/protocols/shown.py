@@ -92,9 +92,10 @@ class Known:
         names = sorted(self.ledger.catalogue.streams[market])
         about = {name: shelf_key(market, name) for name in names}
         held = [name for name, key in about.items() if key and key.symbol == symbol]
-        shown = held[:_SHOWN_NAMES] + ["..."] * (len(held) > _SHOWN_NAMES)
+        more = len(held) - _SHOWN_NAMES
+        shown = ", ".join(held[:_SHOWN_NAMES]) + f" and {more} more" * (more > 0)
         subject = f"of {symbol} it has" if symbol else "of all symbols it has"
-        return f"The tape has no {wanted}; {subject} {', '.join(shown) or 'nothing'}."
+        return f"The tape has no {wanted}; {subject} {shown or 'nothing'}."
 
 
 @dataclass(frozen=True, slots=True)

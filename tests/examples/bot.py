@@ -3,30 +3,22 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from decimal import Decimal
 
 from websockets.asyncio.client import connect
 
 
-@dataclass(frozen=True)
-class Order:
-    side: str
-    price: Decimal
-    time_ms: int
-
-
 class DipBuyer:
     def __init__(self) -> None:
         self.high = Decimal(0)
-        self.orders: list[Order] = []
+        self.orders: list[tuple[str, Decimal, int]] = []
 
     def on_trade(self, price: Decimal, time_ms: int) -> None:
         self.high = max(self.high, price)
         if not self.orders and price <= self.high * Decimal("0.99"):
-            self.orders.append(Order("BUY", price, time_ms))
-        elif len(self.orders) == 1 and price >= self.orders[0].price * Decimal("1.005"):
-            self.orders.append(Order("SELL", price, time_ms))
+            self.orders.append(("BUY", price, time_ms))
+        elif len(self.orders) == 1 and price >= self.orders[0][1] * Decimal("1.005"):
+            self.orders.append(("SELL", price, time_ms))
 
 
 async def run(bot: DipBuyer, url: str = "wss://stream.binance.com:9443") -> None:

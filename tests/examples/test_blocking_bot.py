@@ -9,12 +9,12 @@ import pytest
 
 from pytest_binance_replay import BinanceReplay
 from tests.examples.blocking_bot import run
-from tests.examples.bot import DipBuyer, Order
+from tests.examples.bot import DipBuyer
 
 pytestmark = pytest.mark.binance_replay("demo:spot", at_end="close")
 
-BUY = Order("BUY", Decimal("96290.66"), 1795168824969)
-SELL = Order("SELL", Decimal("96787.85"), 1795168842636)
+BUY = ("BUY", Decimal("96290.66"), 1795168824969)
+SELL = ("SELL", Decimal("96787.85"), 1795168842636)
 
 
 def test_trades_until_the_exchange_hangs_up(binance_replay: BinanceReplay) -> None:

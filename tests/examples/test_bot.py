@@ -9,12 +9,12 @@ from decimal import Decimal
 import pytest
 
 from pytest_binance_replay import BinanceReplay
-from tests.examples.bot import DipBuyer, Order, run
+from tests.examples.bot import DipBuyer, run
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.binance_replay("demo:spot")]
 
-BUY = Order("BUY", Decimal("96290.66"), 1795168824969)
-SELL = Order("SELL", Decimal("96787.85"), 1795168842636)
+BUY = ("BUY", Decimal("96290.66"), 1795168824969)
+SELL = ("SELL", Decimal("96787.85"), 1795168842636)
 
 
 async def test_buys_the_dip_and_sells_the_recovery(

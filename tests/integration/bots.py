@@ -22,7 +22,8 @@ def join(url: str) -> connect_async:
 
 def dial(url: str) -> BlockingConnection:
     """Connect from a plain test."""
-    return connect_blocking(url, **UNLIMITED)
+    connection: BlockingConnection = connect_blocking(url, **UNLIMITED)
+    return connection
 
 
 async def read(bot: ClientConnection, count: int) -> list[bytes]:
@@ -40,17 +41,19 @@ def take(bot: BlockingConnection) -> list[bytes]:
     found: list[bytes] = []
     while True:
         try:
-            found.append(bot.recv(timeout=0, decode=False))
+            found.append(bot.recv(timeout=0.001, decode=False))
         except TimeoutError:
             return found
 
 
-def request(method: str, params: Iterable[object] | None = None, id: int = 1) -> str:
+def request(
+    method: str, params: Iterable[object] | None = None, number: int = 1
+) -> str:
     """A control message."""
     message: dict[str, object] = {"method": method}
     if params is not None:
         message["params"] = list(params)
-    return json.dumps(message | {"id": id})
+    return json.dumps(message | {"id": number})
 
 
 def ask(bot: BlockingConnection, *args: Any) -> bytes:
@@ -60,7 +63,7 @@ def ask(bot: BlockingConnection, *args: Any) -> bytes:
 
 
 def open_socket(url: str, *, receive_bytes: int | None = None) -> socket.socket:
-    """A bare TCP connection; `receive_bytes` makes the room for what is unread small."""
+    """A bare TCP connection; `receive_bytes` is the room for what it leaves unread."""
     host, port = url.removeprefix("ws://").split(":")
     bare = socket.socket()
     bare.settimeout(5)

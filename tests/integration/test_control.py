@@ -13,6 +13,7 @@ from pytest_binance_replay.errors import ReplayError, TapeEndedError, WaitTimeou
 from pytest_binance_replay.goals import ToCount, ToFrame, ToTheEnd, ToTime
 from pytest_binance_replay.library import SessionSource
 from pytest_binance_replay.replay import BinanceReplay
+from pytest_binance_replay.tape import Position
 from tests.integration.bots import ask, dial, shake_hands, take
 from tests.integration.conftest import OpenReplay, OpenRig
 from tests.integration.rig import Rig
@@ -48,7 +49,9 @@ def test_a_tape_starts_by_itself_once_somebody_subscribed(
 def test_a_tape_waits_until_subscriptions_have_settled(
     open_replay: OpenReplay,
 ) -> None:
-    both = [Frame(f.receive_time_us, s, f.payload) for f in FRAMES for s in (TRADES, ETH)]
+    both = [
+        Frame(f.receive_time_us, s, f.payload) for f in FRAMES for s in (TRADES, ETH)
+    ]
     replay = open_replay(both, speed="asap")
     with dial(f"{replay.ws_url}/ws") as bot:
         for n, stream in enumerate((TRADES, ETH)):
@@ -63,12 +66,14 @@ def test_a_goal_given_before_the_start_is_exact(
     open_replay: OpenReplay, start: str
 ) -> None:
     replay = open_replay(FRAMES, speed="asap", start=start)
-    if start == "auto":
-        playing = replay.play(until=lambda frame: frame.payload == trade(41))
+
+    def play() -> Handle[Position]:
+        return replay.play(until=lambda frame: frame.payload == trade(41))
+
+    early = play() if start == "auto" else None
     with dial(replay.ws_url + PATH) as bot:
-        if start == "manual":
-            replay.wait_for_subscription().wait()
-            playing = replay.play(until=lambda frame: frame.payload == trade(41))
+        replay.wait_for_subscription().wait()
+        playing = early or play()
         assert playing.wait().frames == 42
         assert take(bot) == [trade(n) for n in range(42)]
 
@@ -88,7 +93,10 @@ def test_a_tape_starts_after_all_that_is_named(open_replay: OpenReplay) -> None:
 
 @pytest.mark.parametrize(
     ("start_after", "lacking"),
-    [((), "nobody subscribed yet"), ((ETH, "/x"), "nobody asked for /x, ethusdt@trade")],
+    [
+        ((), "nobody subscribed yet"),
+        ((ETH, "/x"), "nobody asked for /x, ethusdt@trade"),
+    ],
 )
 def test_a_gate_that_stays_shut_is_told(
     open_rig: OpenRig, start_after: tuple[str, ...], lacking: str
@@ -336,7 +344,10 @@ def test_waiting_for_subscriptions(open_replay: OpenReplay) -> None:
 
 @pytest.mark.parametrize(
     ("streams", "wanted"),
-    [((), "a subscription to any stream"), ((TRADES, ETH), f"a subscription to {ETH};")],
+    [
+        ((), "a subscription to any stream"),
+        ((TRADES, ETH), f"a subscription to {ETH};"),
+    ],
 )
 def test_a_subscription_that_never_comes_is_told(
     open_replay: OpenReplay, streams: tuple[str, ...], wanted: str

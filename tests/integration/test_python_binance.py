@@ -22,7 +22,7 @@ pytestmark = pytest.mark.asyncio
 async def open_client(replay: BinanceReplay) -> AsyncIterator[Any]:
     """Its client, told where to connect in the only way that it knows."""
 
-    class Client(binance.AsyncClient):  # type: ignore[misc]
+    class Client(binance.AsyncClient):  # type: ignore[misc, name-defined]
         API_URL = f"{replay.rest_url}/api"
 
     client = await Client.create()
@@ -33,7 +33,7 @@ async def open_client(replay: BinanceReplay) -> AsyncIterator[Any]:
 
 
 def open_manager(client: Any, replay: BinanceReplay) -> Any:
-    class Manager(binance.BinanceSocketManager):  # type: ignore[misc]
+    class Manager(binance.BinanceSocketManager):  # type: ignore[misc, name-defined]
         STREAM_URL = f"{replay.ws_url}/"
 
     return Manager(client)
@@ -41,7 +41,7 @@ def open_manager(client: Any, replay: BinanceReplay) -> Any:
 
 @asynccontextmanager
 async def entered(bot: Any, replay: BinanceReplay, stream: str) -> AsyncIterator[Any]:
-    """Its socket; on the way out it looks up at the next message only, or after 10 s."""
+    """Its socket; on the way out it looks up at the next message, or after 10 s."""
     yield await bot.__aenter__()
     leaving = asyncio.ensure_future(bot.__aexit__(None, None, None))
     await replay.push(stream, "{}")

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from pytest_binance_replay.library import CassetteSource
+from pytest_binance_replay.streams import Market
 from tests.conftest import SHARED_DATA
 from tests.integration.bots import dial, join, read, request, take
 from tests.integration.conftest import OpenReplay, OpenRig
@@ -33,9 +34,8 @@ each_session = pytest.mark.parametrize(
 @cache
 def recorded(path: Path) -> Recorded:
     """What a file holds, cut out of its lines without our own reader."""
-    opened = gzip.open(path) if path.suffix == ".gz" else path.open("rb")
     found = []
-    with opened as lines:
+    with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as lines:
         for line in lines:
             head, _, data = line.rstrip(b"\r\n").partition(b', "data": ')
             if not data:
@@ -125,7 +125,7 @@ async def test_two_clients_share_a_tape_and_get_their_own(
             read(first, len(wanted[0])), read(second, len(wanted[1]))
         )
         await stepping
-    assert got == wanted
+    assert list(got) == wanted
 
 
 @each_session
@@ -133,12 +133,12 @@ def test_at_speed_1_frames_arrive_exactly_when_they_are_due(
     open_rig: OpenRig, path: Path
 ) -> None:
     frames = recorded(path)
-    market = "usdm" if "usdm" in str(path) or "coinm" in str(path) else "spot"
+    market: Market = "spot" if "-spot-" in str(path) else "usdm"
     source = CassetteSource(path, path.name, market=market, warn=lambda _: None)
     rig = open_rig(source, speed=1)
     rig.library.catalogue.routes = {"usdm": "any"}
     with dial(f"{rig.url}/ws/{'/'.join(streams_of(frames))}") as bot:
-        rig.wait_until(lambda: rig.hub.listeners())
+        rig.wait_until(rig.hub.listeners)
         playing = rig.play()
         times_us = list(accumulate((t for t, _, _ in frames), max))
         now_us, number = times_us[0], 0

@@ -39,7 +39,10 @@ pytest.importorskip("trustme", reason="trustme, of the extra tls, is not install
 STREAM = "wss://stream.binance.com:9443/ws/btcusdt@trade"
 PING = "https://api.binance.com/api/v3/ping"
 DIALS = [
-    *(pytest.param(dial, STREAM, id=f"{name}, streams") for name, dial in WEBSOCKET.items()),
+    *(
+        pytest.param(dial, STREAM, id=f"{name}, streams")
+        for name, dial in WEBSOCKET.items()
+    ),
     *(pytest.param(dial, PING, id=f"{name}, REST") for name, dial in REST.items()),
 ]
 
@@ -258,7 +261,11 @@ def test_an_address_kept_from_another_replay_finds_the_present_one(
 async def _resolve_with_aiodns(call: str, *args: Any) -> str:
     async with need("aiodns").DNSResolver() as resolver:
         found = await getattr(resolver, call)(*args)
-    return str([n.addr[0].decode() for n in found.nodes] if call == "getaddrinfo" else found.addresses)
+    return str(
+        [n.addr[0].decode() for n in found.nodes]
+        if call == "getaddrinfo"
+        else found.addresses
+    )
 
 
 @pytest.mark.parametrize(
@@ -340,9 +347,7 @@ class Carrier:
 
     def __init__(self, thread: LoopThread, place: LandingPlace) -> None:
         self._thread = thread
-        self._proxy = TunnelProxy(
-            tls_port=place.tls_port, plain_port=place.plain_port
-        )
+        self._proxy = TunnelProxy(tls_port=place.tls_port, plain_port=place.plain_port)
         listener = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         thread.call(self._proxy.start(listener))
@@ -410,6 +415,8 @@ def test_a_client_of_requests_lands_by_its_environment(
 
 
 def test_node_would_be_told(authority: Authority) -> None:
-    env = proxy_environment("http://127.0.0.1:9", authority.ca_path, authority.bundle_path)
+    env = proxy_environment(
+        "http://127.0.0.1:9", authority.ca_path, authority.bundle_path
+    )
     assert env["NODE_EXTRA_CA_CERTS"] == str(authority.ca_path)
     assert Path(env["SSL_CERT_FILE"]).read_bytes().endswith(authority.ca_pem)

@@ -32,6 +32,7 @@ from pytest_binance_replay.errors import (
     WaitTimeoutError,
 )
 from pytest_binance_replay.events import Trade
+from pytest_binance_replay.journal import ClientRequest
 from pytest_binance_replay.library import CassetteSource, SessionSource
 from pytest_binance_replay.options import make_options
 from pytest_binance_replay.replay import BinanceReplay
@@ -129,7 +130,7 @@ def test_an_async_predicate_is_refused_at_the_call(
 
 
 def test_until_is_not_asked_about_frames(replay: BinanceReplay) -> None:
-    with pytest.raises(TypeError, match="until.. asks without arguments"):
+    with pytest.raises(TypeError, match=r"until.. asks without arguments"):
         replay.until(lambda frame: frame)  # type: ignore[arg-type, misc]
 
 
@@ -167,7 +168,9 @@ async def test_a_tape_plays_until_an_async_test_is_content(
 
 
 def test_content_that_never_comes_is_told(replay: BinanceReplay) -> None:
-    with pytest.raises(WaitTimeoutError, match="lambda: False.* to hold while playing"):
+    with pytest.raises(
+        WaitTimeoutError, match=r"lambda: False.* to hold while playing"
+    ):
         replay.play(until=lambda: False).wait(0.01)
 
 
@@ -175,7 +178,7 @@ def test_an_error_while_playing_is_told_to_who_waits_to_be_content(
     open_replay: OpenReplay, broken: Path
 ) -> None:
     replay = open_replay(broken, speed="asap", start="manual")
-    with pytest.raises(CassetteFormatError, match="dip.jsonl:4"):
+    with pytest.raises(CassetteFormatError, match=r"dip\.jsonl:4"):
         replay.play(until=lambda: False).wait()
 
 
@@ -323,6 +326,60 @@ def test_a_tape_may_close_at_its_end(open_replay: OpenReplay) -> None:
     sleeper.close()
 
 
+def test_a_tape_that_closes_at_its_end_gives_everybody_the_rest_first(
+    open_replay: OpenReplay,
+) -> None:
+    bulky = [
+        Frame(START_US + n, TRADES, b'"%s"' % bytes([65] * 2000)) for n in range(2000)
+    ]
+    replay = open_replay(bulky, speed="asap", at_end="close", start="manual")
+    with dial(replay.ws_url + PATH) as bot:
+        replay.wait_for_subscription().wait()
+        replay.play()
+        for _ in range(2000):
+            bot.recv(timeout=5)
+        with pytest.raises(ConnectionClosed) as closed:
+            bot.recv(timeout=5)
+    assert closed.value.rcvd is not None
+    assert closed.value.rcvd.code == 1001
+    assert replay.sent == {TRADES: 2000}
+
+
+def test_who_follows_a_book_is_sent_away_before_the_next_round(
+    open_replay: OpenReplay,
+) -> None:
+    depth = "btcusdt@depth@100ms"
+    mixed = [
+        f if n % 2 else Frame(f.receive_time_us, depth, f.payload)
+        for n, f in enumerate(FRAMES)
+    ]
+    replay = open_replay(mixed, speed="asap", at_end="loop", start="manual")
+    with dial(f"{replay.ws_url}/ws/{depth}") as book, dial(replay.ws_url + PATH) as bot:
+        replay.wait_for_subscription(depth, TRADES).wait()
+        replay.step(200).wait()
+        assert len(take(bot)) == 100
+        for _ in range(50):
+            book.recv(timeout=5)
+        with pytest.raises(ConnectionClosed) as closed:
+            book.recv(timeout=5)
+    assert closed.value.rcvd is not None
+    assert closed.value.rcvd.reason == "The book does not go on here"
+    assert replay.clients[0].sent == {depth: 50}
+
+
+def test_who_begins_a_book_with_a_round_is_not_sent_away(
+    open_replay: OpenReplay,
+) -> None:
+    depth = "btcusdt@depth@100ms"
+    frames = [Frame(f.receive_time_us, depth, f.payload) for f in FRAMES]
+    replay = open_replay(frames, speed="asap", at_end="loop", start="manual")
+    replay.step(100).wait()
+    with dial(f"{replay.ws_url}/ws/{depth}") as book:
+        replay.wait_for_subscription().wait()
+        replay.step(100).wait()
+        assert len(take(book)) == 100
+
+
 def test_a_tape_may_go_round(open_replay: OpenReplay) -> None:
     replay = open_replay(FRAMES, speed="asap", at_end="loop", start="manual")
     with dial(replay.ws_url + PATH) as bot:
@@ -367,6 +424,7 @@ def test_what_clients_did_is_told(replay: BinanceReplay) -> None:
         assert replay.sent == {TRADES: 6}
         assert [r.path for r in replay.clients] == [PATH, "/stream"]
         (request,) = replay.requests
+        assert isinstance(request, ClientRequest)
         assert request.replies == ('{"result":null,"id":7}',)
     assert replay.describe().startswith("cassette: the loaded session\n")
 
@@ -430,7 +488,7 @@ def test_who_connects_while_a_session_is_loaded_waits_for_it(
                     pass
             except ConnectionRefusedError as error:
                 lost.append(error)
-            except (WebSocketException, OSError):
+            except (WebSocketException, OSError, EOFError):
                 pass  # Its handshake was cut short by the change.
 
     knocking = threading.Thread(target=knock)
@@ -489,8 +547,11 @@ def test_a_broken_line_is_told_with_its_place_and_the_server_lives_on(
                 replay.play().wait()
         with pytest.raises(CassetteFormatError, match=r"dip\.jsonl:4: not a"):
             replay.push(TRADES, "{}").wait()
-        assert replay.pause().wait().frames == 0
-        assert bot.ping().wait(5)
+        assert replay.pause().wait().frames == 2
+        assert take(bot) == [trade(0), trade(1)]
+        assert replay.seek(0).wait().frames == 0
+        assert replay.step(2).wait().frames == 2
+        assert take(bot) == [trade(0), trade(1)]
         assert "at the end" in replay.describe()
     assert replay.problems() == []
 
@@ -587,12 +648,15 @@ def test_a_block_checks_and_closes(thread: LoopThread) -> None:
 
 
 def test_an_error_in_a_block_hides_no_other(thread: LoopThread) -> None:
-    with (
-        pytest.raises(ZeroDivisionError),
-        BinanceReplay(thread, [SessionSource(FRAMES)]) as replay,
-    ):
-        ask_for_more(replay)
-        raise ZeroDivisionError
+    replay = BinanceReplay(thread, [SessionSource(FRAMES)])
+
+    def fail_in_a_block() -> None:
+        with replay:
+            ask_for_more(replay)
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail_in_a_block()
     assert replay.closed
 
 

@@ -21,7 +21,7 @@ FRAMES = [Frame(START_US + n * 700, STREAMS[n * 7 % 3], trade(n)) for n in range
 
 @contextmanager
 def load(run: int) -> Iterator[None]:
-    """Keep the processor busy in two runs of three, and the interpreter now and then."""
+    """Keep the processor busy, and now and then the interpreter, too."""
     over = threading.Event()
     block = bytes(1_000_000)
 

@@ -9,8 +9,8 @@ import socket
 import threading
 import urllib.error
 import urllib.request
-from contextlib import suppress
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +24,10 @@ from pytest_binance_replay.errors import (
     PortInUseError,
     SocketsBlockedError,
 )
+from pytest_binance_replay.journal import RestRequest
 from pytest_binance_replay.library import SessionSource
 from pytest_binance_replay.replay import BinanceReplay
-from pytest_binance_replay.server import RHYTHMS, Rhythm, listen
+from pytest_binance_replay.server import RHYTHMS, ReplayServer, Rhythm, listen
 from tests.integration.bots import ask, dial, join, read, request, shake_hands, take
 from tests.integration.conftest import OpenReplay, OpenRig
 from tests.staging import START_US, TRADES, frames_at, trade
@@ -172,7 +173,9 @@ def test_each_market_has_its_own_rhythm(open_rig: OpenRig) -> None:
         rhythms={"spot": Rhythm(0.001, 60.0), "usdm": Rhythm(3600.0, 60.0)},
     )
     with dial(f"{rig.url}/spot/ws"), dial(f"{rig.url}/usdm/ws"):
-        rig.wait_until(lambda: rig.hub.clients and rig.hub.clients[0].pongs > 5)
+        rig.wait_until(
+            lambda: len(rig.hub.clients) == 2 and rig.hub.clients[0].pongs > 5
+        )
         assert [c.pongs for c in rig.thread.ask(rig.hub.records)][1] == 0
 
 
@@ -230,7 +233,8 @@ def test_recorded_answers_follow_the_position(
     assert get(replay, DEPTH) == (200, b'{"lastUpdateId":1}')
     replay.step(10).wait()
     assert get(replay, DEPTH) == (429, b'{"lastUpdateId":2}')
-    assert [(r.path, r.status) for r in replay.requests] == [
+    asked = [r for r in replay.requests if isinstance(r, RestRequest)]
+    assert [(r.path, r.status) for r in asked] == [
         ("/api/v3/depth", 200),
         ("/api/v3/depth", 429),
     ]
@@ -329,6 +333,40 @@ def test_requests_beside_a_tape_lose_no_frame_and_read_the_file_once(
         assert set(fetching) == {b"{}"}
         assert take(bot) == [frame.payload for frame in MIXED]
     assert len(reads) == 1
+
+
+# The server's own failures
+
+
+def test_a_failure_beside_a_client_is_kept_and_the_server_lives_on(
+    open_rig: OpenRig,
+) -> None:
+    rig = open_rig(SessionSource(frames_at([0])))
+    usual = rig.hub.on_change
+
+    def fail() -> None:
+        rig.hub.on_change = usual
+        raise ZeroDivisionError
+
+    rig.hub.on_change = fail
+    with pytest.raises(ConnectionClosed), dial(rig.url + PATH) as unlucky:
+        unlucky.recv(timeout=5)
+    with dial(rig.url + PATH) as bot:
+        assert bot.ping().wait(5)
+    assert [type(error) for error in rig.server.failures] == [ZeroDivisionError]
+
+
+def test_a_server_that_never_started_can_be_closed(open_rig: OpenRig) -> None:
+    rig = open_rig(SessionSource(frames_at([0])))
+    with listen("127.0.0.1", 0) as listener:
+        server = ReplayServer(
+            rig.hub,
+            rig.server._clock,
+            listener,
+            recorded=list,
+            tape_time_us=lambda: 0,
+        )
+        rig.thread.call(server.close())
 
 
 # Handshakes

@@ -63,7 +63,7 @@ def test_in_unittest_classes(pytester: pytest.Pytester) -> None:
         async def test_it(self):
             self.assertEqual(await async_bot(self.replay), TRADE)
     """
-    run(pytester, test).assert_outcomes(passed=2, skipped=1)
+    run(pytester, test, *WITHOUT_ASYNCIO).assert_outcomes(passed=2, skipped=1)
 
 
 @pytest.mark.parametrize("mode", ["strict", "auto"])

@@ -1,0 +1,275 @@
+"""Answers to requests over HTTP: recorded ones, and those that the tape can give.
+
+What the tape has shown and the state of its books are followed by readers of their
+own, only when somebody asks, and in small pieces, so that streams go on meanwhile.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from typing import TYPE_CHECKING
+
+from pytest_binance_replay.books import Books, Snapshot, fastest_diff
+from pytest_binance_replay.clock import wall_us
+from pytest_binance_replay.journal import Missing, RestRequest
+from pytest_binance_replay.ledger import Ledger, Survey
+from pytest_binance_replay.protocols.depth import (
+    DepthQuery,
+    depth_reply,
+    read_depth_query,
+)
+from pytest_binance_replay.protocols.exchange_info import (
+    answer_exchange_info,
+    listed_symbols,
+)
+from pytest_binance_replay.protocols.market_data import answer_market_data
+from pytest_binance_replay.protocols.query import NotOnTape
+from pytest_binance_replay.protocols.rest import (
+    RestReply,
+    answer_request,
+    newest_answer,
+    plain_request,
+    request_key,
+)
+from pytest_binance_replay.protocols.shown import Known
+from pytest_binance_replay.protocols.weights import UsedWeight
+from pytest_binance_replay.streams import parse_stream
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from pytest_binance_replay.book import OrderBook
+    from pytest_binance_replay.books import Answer, BookKey
+    from pytest_binance_replay.cassette import Batch, RestAnswer
+    from pytest_binance_replay.catalogue import Catalogue
+    from pytest_binance_replay.hub import Hub
+    from pytest_binance_replay.streams import Market
+
+_DEPTH_PATHS: dict[str, Market] = {
+    "/api/v1/depth": "spot",
+    "/api/v3/depth": "spot",
+    "/fapi/v1/depth": "usdm",
+    "/dapi/v1/depth": "usdm",
+}
+
+
+class RestDesk:
+    """Answers requests over HTTP.
+
+    Args:
+        hub: Knows the tape, what it holds and where clients stand.
+        open_batches: Starts reading the tape from its first frame.
+        recorded: Returns the recorded answers, oldest first; called in a thread.
+        tape_time_us: Returns the recorded time at which the tape stands.
+    """
+
+    def __init__(
+        self,
+        hub: Hub,
+        open_batches: Callable[[], Iterator[Batch]],
+        *,
+        recorded: Callable[[], Sequence[RestAnswer]],
+        tape_time_us: Callable[[], int],
+    ) -> None:
+        self._hub = hub
+        self._open_batches = open_batches
+        self._read_recorded = recorded
+        self._tape_time_us = tape_time_us
+        self._recorded: asyncio.Future[Sequence[RestAnswer]] | None = None
+        self._ledger = Ledger(open_batches, hub.catalogue)
+        self._survey = Survey(open_batches, hub.catalogue)
+        self._books: Books | None = None
+        self._used = UsedWeight()
+
+    async def answer(
+        self, target: str, *, time_unit: str | None = None
+    ) -> tuple[RestReply, dict[str, str]]:
+        """Answer a GET request and note it.
+
+        Args:
+            target: Path and query.
+            time_unit: The header `X-MBX-TIME-UNIT`; None if it was not sent.
+
+        Returns:
+            The answer, and the headers that tell the weight used.
+        """
+        headers = self._used.add(target, wall_us())
+        reply = await self._reply(target, time_unit)
+        detail = ""
+        if isinstance(reply, NotOnTape):
+            detail, reply = reply.reason, reply.reply()
+        self.note(target, reply, detail)
+        return reply, headers
+
+    def note(self, target: str, reply: RestReply, detail: str) -> None:
+        """Remember a request and its answer.
+
+        Args:
+            target: Path and query.
+            reply: The answer.
+            detail: What the tape lacks, as a sentence; empty if that is plain.
+        """
+        path, _ = request_key(target)
+        query = target.partition("?")[2]
+        missing = None
+        if not reply.known:
+            market = self._hub.catalogue.markets[0]
+            asked = plain_request(target)
+            missing = Missing(0, asked, "rest", market, detail=detail)
+        self._hub.note_rest(RestRequest(path, query, reply.status), missing)
+
+    async def _reply(self, target: str, time_unit: str | None) -> RestReply | NotOnTape:
+        recorded = await self._recorded_answers()
+        path, _ = request_key(target)
+        if path.endswith("/exchangeInfo"):
+            made = await self._exchange_info(target, recorded, time_unit)
+            if made is not None:
+                return made
+        if path in _DEPTH_PATHS:
+            return await self._depth(target, recorded, time_unit)
+        now_us = self._tape_time_us()
+        reply = answer_request(target, recorded, now_us, time_unit=time_unit)
+        if reply.known:
+            return reply
+        known = await self._known(recorded)
+        computed = answer_market_data(
+            target,
+            known,
+            now_us=self._tape_time_us(),
+            time_unit=time_unit,
+            top=lambda market, symbol: self._top(market, symbol, recorded),
+        )
+        return reply if computed is None else computed
+
+    # What is known
+
+    async def _recorded_answers(self) -> Sequence[RestAnswer]:
+        """Read them once, however many requests come while that is under way."""
+        if self._recorded is None:
+            loop = asyncio.get_running_loop()
+            self._recorded = loop.run_in_executor(None, self._read_recorded)
+        return await asyncio.shield(self._recorded)
+
+    async def _known(self, recorded: Sequence[RestAnswer]) -> Known:
+        """Catch up with the tape."""
+        tape = self._hub.tape
+        while not self._survey.advance():
+            await _let_others_run()
+        while not self._ledger.advance(tape.recorded_number(tape.released)):
+            await _let_others_run()
+        return Known(self._ledger, self._survey, listed_symbols(recorded))
+
+    async def _exchange_info(
+        self, target: str, recorded: Sequence[RestAnswer], time_unit: str | None
+    ) -> RestReply | None:
+        while not self._survey.advance():
+            await _let_others_run()
+        return answer_exchange_info(
+            target,
+            self._survey,
+            recorded,
+            now_us=self._tape_time_us(),
+            time_unit=time_unit,
+        )
+
+    # Books
+
+    def _all_books(self, recorded: Sequence[RestAnswer]) -> Books:
+        if self._books is None:
+            diff_keys = diff_keys_of(self._hub.catalogue)
+            snapshots = snapshots_of(recorded)
+            self._books = Books(self._open_batches, diff_keys, snapshots)
+        return self._books
+
+    async def _depth(
+        self, target: str, recorded: Sequence[RestAnswer], time_unit: str | None
+    ) -> RestReply | NotOnTape:
+        known = await self._known(recorded)
+        query = read_depth_query(target, known, time_unit=time_unit)
+        if not isinstance(query, DepthQuery):
+            return query or answer_request(target, recorded, self._tape_time_us())
+        books = self._all_books(recorded)
+        if not books.knows(query.market, query.symbol):
+            return self._recorded_depth(target, query, recorded)
+        while not books.advance(self._place(query)):
+            await _let_others_run()
+        # From here on nothing may move: the answer must join what is sent next.
+        await self._known(recorded)
+        answer = books.answer(
+            query.market, query.symbol, self._place(query), query.limit
+        )
+        self._hub.note_depth_answered(query.market, query.symbol)
+        return depth_reply(query, answer, self._ledger, now_us=self._tape_time_us())
+
+    def _place(self, query: DepthQuery) -> int:
+        number = self._hub.depth_place(query.market, query.symbol)
+        return self._hub.tape.recorded_number(number)
+
+    def _recorded_depth(
+        self, target: str, query: DepthQuery, recorded: Sequence[RestAnswer]
+    ) -> RestReply | NotOnTape:
+        """Give a recorded snapshot of a symbol without a diff stream, cut to size."""
+        now_us = self._tape_time_us()
+        exact = newest_answer(target, recorded, now_us)
+        if exact is not None:
+            return RestReply(exact.status, exact.payload)
+        snapshots = snapshots_of(
+            [a for a in recorded if a.receive_time_us <= now_us] or recorded[:1]
+        )
+        found = snapshots.get((query.market, query.symbol))
+        answer = found[-1].answer() if found else None
+        return depth_reply(query, answer, self._ledger, now_us=now_us)
+
+    def _top(
+        self, market: Market, symbol: str, recorded: Sequence[RestAnswer]
+    ) -> Answer | None:
+        tape = self._hub.tape
+        number = tape.recorded_number(tape.released)
+        return self._all_books(recorded).answer(market, symbol, number, 1)
+
+    async def book(self, market: Market, symbol: str) -> OrderBook | None:
+        """Return a copy of the true book at the tape's position; None if unknown."""
+        books = self._all_books(await self._recorded_answers())
+        tape = self._hub.tape
+        if not books.knows(market, symbol):
+            return None
+        while not books.advance(tape.recorded_number(tape.released)):
+            await _let_others_run()
+        found = books.at(market, symbol, tape.recorded_number(tape.released))
+        if found is None:
+            return None
+        if found.book is not None:
+            return found.book.copy()
+        coming = found.next_snapshot
+        return None if coming is None else coming.book(symbol, market)
+
+
+def diff_keys_of(catalogue: Catalogue) -> dict[BookKey, bytes]:
+    """Return the diff stream that the book of each symbol follows."""
+    keys: dict[BookKey, bytes] = {}
+    for market, names in catalogue.streams.items():
+        for name in names:
+            parsed = parse_stream(name, market)
+            if parsed is None or parsed.symbol is None:
+                continue
+            if fastest := fastest_diff(parsed.symbol, names):
+                key = catalogue.prefix(market) + fastest.encode()
+                keys[market, parsed.symbol.upper()] = key
+    return keys
+
+
+def snapshots_of(recorded: Sequence[RestAnswer]) -> dict[BookKey, list[Snapshot]]:
+    """Return the recorded depth snapshots of each symbol, oldest first."""
+    found: dict[BookKey, list[Snapshot]] = defaultdict(list)
+    for answer in recorded:
+        path, parameters = request_key(answer.request)
+        symbol = dict(parameters).get("symbol", "").upper()
+        if path in _DEPTH_PATHS and answer.status == 200 and symbol:
+            market = _DEPTH_PATHS[path]
+            found[market, symbol].append(Snapshot.parse(answer.payload))
+    return dict(found)
+
+
+async def _let_others_run() -> None:
+    await asyncio.sleep(0)  # noqa: TID251 - yields, does not wait
