@@ -233,7 +233,11 @@ class Control:
         await self._all_have(self.player.tape.released)
         asked = [link for link in self.server.links if link.answered < link.written]
         if not await self._ping(asked, self._stuck_seconds):
-            wanted = "a pong to the ping sent behind the last frame"
+            numbers = " and ".join(str(k.client.number) for k in asked if k.is_open)
+            wanted = (
+                f"a pong to the ping sent behind the last frame, from client {numbers} "
+                "(does the bot read while the tape plays?)"
+            )
             raise self._stuck(wanted)
 
     async def _all_have(self, number: int) -> None:

@@ -24,7 +24,7 @@ from pytest_binance_replay.protocols.exchange_info import (
     listed_symbols,
 )
 from pytest_binance_replay.protocols.market_data import answer_market_data
-from pytest_binance_replay.protocols.query import NotOnTape
+from pytest_binance_replay.protocols.query import NOT_ANSWERED, NotOnTape, to_body
 from pytest_binance_replay.protocols.rest import (
     RestReply,
     answer_request,
@@ -101,6 +101,14 @@ class RestDesk:
             detail, reply = reply.reason, reply.reply()
         self.note(target, reply, detail)
         return reply, headers
+
+    def refuse(self, method: str, target: str) -> RestReply:
+        """Answer what is no GET request, and note it."""
+        problem = f"{method} is not served: the replay has market data to GET, only."
+        body = to_body({"code": NOT_ANSWERED, "msg": problem})
+        reply = RestReply(405, body, known=False)
+        self.note(target, reply, problem)
+        return reply
 
     def note(self, target: str, reply: RestReply, detail: str) -> None:
         """Remember a request and its answer.
@@ -188,7 +196,8 @@ class RestDesk:
         known = await self._known(recorded)
         query = read_depth_query(target, known, time_unit=time_unit)
         if not isinstance(query, DepthQuery):
-            return query or answer_request(target, recorded, self._tape_time_us())
+            plain = answer_request(target, recorded, self._tape_time_us())
+            return plain if plain.known or query is None else query
         books = self._all_books(recorded)
         if not books.knows(query.market, query.symbol):
             return self._recorded_depth(target, query, recorded)

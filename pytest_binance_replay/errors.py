@@ -14,7 +14,7 @@ class ReplayError(Exception):
 
     def __reduce__(self) -> tuple[type[ReplayError], tuple[Any, ...]]:
         """Rebuild from the facts, whatever the built-in base would do."""
-        return type(self), self.args
+        return type(self), getattr(self, "facts", self.args)
 
 
 class BinanceReplayWarning(UserWarning):
@@ -351,6 +351,25 @@ class NotOnTapeError(ReplayError, LookupError):
         return self.reason
 
 
+class NoBookError(ReplayError, LookupError):
+    """The order book of a symbol is not known where the tape stands.
+
+    Attributes:
+        symbol: Whose book it is.
+    """
+
+    def __init__(self, symbol: str) -> None:
+        super().__init__(symbol)
+        self.symbol = symbol
+
+    def __str__(self) -> str:
+        return (
+            f"the order book of {self.symbol} is not known here: that takes its diff "
+            "depth stream and a recorded depth snapshot that joins it. Record both, as "
+            "btcusdt@depth@100ms and /api/v3/depth?symbol=BTCUSDT&limit=1000."
+        )
+
+
 class TapeEndedError(ReplayError, EOFError):
     """The tape came to its end before what was waited for.
 
@@ -382,6 +401,7 @@ class WaitTimeoutError(ReplayError, TimeoutError):
 
     def __init__(self, seconds: float, wanted: str, seen: str) -> None:
         super().__init__(seconds, wanted, seen)
+        self.facts = (seconds, wanted, seen)  # OSError rearranges its arguments
         self.seconds = seconds
         self.wanted = wanted
         self.seen = seen
@@ -441,10 +461,6 @@ class PortInUseError(ReplayError, OSError):
         self.host = host
         self.port = port
         self.problem = problem
-
-    def __reduce__(self) -> tuple[type[ReplayError], tuple[Any, ...]]:
-        """Rebuild from the facts: OSError rearranges its arguments."""
-        return type(self), self.facts
 
     def __str__(self) -> str:
         return (
@@ -627,6 +643,7 @@ class ClientVanishedError(ReplayError, ConnectionError):
 
     def __init__(self, client: Any) -> None:
         super().__init__(client)
+        self.facts = (client,)  # OSError rearranges its arguments
         self.client = client
 
     def __str__(self) -> str:

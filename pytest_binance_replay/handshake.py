@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Awaitable, Callable, Coroutine
 from email.utils import formatdate
 from http import client as http_client
 from typing import TYPE_CHECKING, Any
@@ -12,6 +14,13 @@ from websockets.exceptions import SecurityError
 from websockets.http11 import Response
 from websockets.streams import StreamReader
 
+from pytest_binance_replay.http import (
+    MAX_HEAD_BYTES,
+    HttpConversation,
+    HttpReply,
+    HttpRequest,
+)
+
 if TYPE_CHECKING:
     import asyncio
 
@@ -20,6 +29,11 @@ if TYPE_CHECKING:
     from pytest_binance_replay.protocols.address import Address
 
 _MAX_LINE_BYTES = 2**16
+_MAY_BE_HTTP = re.compile(rb"[A-Za-z]{0,20}\Z|[A-Za-z]{1,20} ")
+_HANDSHAKE = re.compile(rb"\r\nupgrade:[^\r\n]*websocket", re.IGNORECASE)
+
+Answer = Callable[[HttpRequest], Awaitable[HttpReply]]
+Spawn = Callable[[Coroutine[Any, Any, None]], object]
 
 
 def make_response(status: int, body: bytes, content_type: str) -> Response:
@@ -61,15 +75,54 @@ class Connection(ServerConnection):
     """
 
     def __init__(
-        self, protocol: ServerProtocol, server: Server, **settings: Any
+        self,
+        protocol: ServerProtocol,
+        server: Server,
+        *,
+        answer: Answer,
+        spawn: Spawn,
+        **settings: Any,
     ) -> None:
         super().__init__(protocol, server, **settings)
+        self._head: bytearray | None = bytearray()
+        self._http: HttpConversation | None = None
+        self._answer = answer
+        self._spawn = spawn
         protocol.reader = _LongLineReader()
         # The parser was made for the reader just replaced.
         protocol.parser = protocol.parse()
         next(protocol.parser)
         self.address: Address | None = None
         self._is_refused = False
+
+    def data_received(self, data: bytes) -> None:
+        """Take bytes: of a handshake and what follows it, or of requests."""
+        if self._http is not None:
+            self._http.data_received(data)
+        elif self._head is None:
+            super().data_received(data)
+        else:
+            self._head += data
+            self._decide(bytes(self._head))
+
+    def _decide(self, head: bytes) -> None:
+        """See from the first request what is spoken here."""
+        is_whole = b"\r\n\r\n" in head or len(head) > MAX_HEAD_BYTES
+        if not is_whole and _MAY_BE_HTTP.match(head):
+            return
+        self._head = None
+        if _HANDSHAKE.search(head):
+            super().data_received(head)
+        else:
+            self._http = HttpConversation(self.transport, self._answer, self._spawn)
+            self._http.data_received(head)
+
+    def eof_received(self) -> None:
+        """Take note that the client says no more."""
+        if self._http is None:
+            super().eof_received()
+        else:
+            self._http.eof_received()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take the connection, unless it was accepted just before the end."""

@@ -79,11 +79,13 @@ class HttpConversation:
         )
         self._request: h11.Request | None = None
         self._body_bytes = 0
+        self._has_line = False
 
     def data_received(self, data: bytes) -> None:
         """Take bytes of the client."""
         if self._connection.their_state is h11.ERROR:
             return
+        self._has_line = self._has_line or b"\n" in data
         self._connection.receive_data(data)
         self._go_on()
 
@@ -97,7 +99,8 @@ class HttpConversation:
             while self._take(self._connection.next_event()):
                 pass
         except h11.RemoteProtocolError as error:
-            self._refuse(error.error_status_hint, str(error))
+            too_long = error.error_status_hint == 431 and not self._has_line
+            self._refuse(414 if too_long else error.error_status_hint, str(error))
 
     def _take(self, event: object) -> bool:
         """Take an event of the client; return whether to look for another."""

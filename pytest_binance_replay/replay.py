@@ -9,7 +9,11 @@ from pytest_binance_replay import checks
 from pytest_binance_replay.background import Handle, LoopThread, PolledHandle
 from pytest_binance_replay.cassette import Frame
 from pytest_binance_replay.clock import wall_us
-from pytest_binance_replay.errors import LoopHasNoEndError, ReplayClosedError
+from pytest_binance_replay.errors import (
+    LoopHasNoEndError,
+    NoBookError,
+    ReplayClosedError,
+)
 from pytest_binance_replay.goals import Goal, ToCount, ToFrame, ToTheEnd, ToTime
 from pytest_binance_replay.library import CassetteSource, Library, SessionSource
 from pytest_binance_replay.moments import (
@@ -29,6 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
     from types import TracebackType
 
+    from pytest_binance_replay.book import OrderBook
     from pytest_binance_replay.control import Control
     from pytest_binance_replay.errors import BinanceReplayWarning
     from pytest_binance_replay.events import Event
@@ -326,6 +331,28 @@ class BinanceReplay:
             market = self._market_of(frame.stream)
             event = parse_event(frame.payload, stream=frame.stream, market=market)
             yield from event if isinstance(event, tuple) else (event,)
+
+    def book(self, symbol: str) -> OrderBook:
+        """Return the true order book at the position, to hold the bot's against.
+
+        Before the recorded snapshot has joined its stream, it is that snapshot. The
+        book is a copy and stands still when the tape goes on.
+
+        Args:
+            symbol: Upper case, such as `BTCUSDT`.
+
+        Raises:
+            NoBookError: If the tape has no diff depth of the symbol, or no recorded
+                snapshot that joins it.
+        """
+        stage = self._stage
+        begins = f"{symbol.lower()}@"
+        names = (n for s in stage.library.catalogue.streams.values() for n in s)
+        name = next((name for name in names if name.startswith(begins)), begins)
+        book = self._thread.call(stage.desk.book(self._market_of(name), symbol))
+        if book is None:
+            raise NoBookError(symbol)
+        return book
 
     # What the bot did
 

@@ -17,24 +17,19 @@ from websockets.exceptions import ConnectionClosed
 
 from pytest_binance_replay.errors import PortInUseError, SocketsBlockedError
 from pytest_binance_replay.handshake import Connection, make_response
-from pytest_binance_replay.journal import Missing, RestRequest
+from pytest_binance_replay.http import HttpReply, HttpRequest
 from pytest_binance_replay.link import Link, Signal
 from pytest_binance_replay.protocols.address import Address, parse_address
-from pytest_binance_replay.protocols.rest import (
-    JSON_TYPE,
-    answer_request,
-    plain_request,
-    request_key,
-)
+from pytest_binance_replay.protocols.rest import JSON_TYPE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Mapping, Sequence
+    from collections.abc import Coroutine, Mapping
 
     from websockets.http11 import Request, Response
     from websockets.server import ServerProtocol
 
-    from pytest_binance_replay.cassette import RestAnswer
     from pytest_binance_replay.clock import RealClock
+    from pytest_binance_replay.desk import RestDesk
     from pytest_binance_replay.hub import Hub
     from pytest_binance_replay.player import Lag
     from pytest_binance_replay.streams import Market
@@ -110,9 +105,7 @@ class ReplayServer:
         clock: Real time; pings keep it, whatever the tape does.
         listener: The open port. It stays open when the server closes; who connects
             from then on is served by the next server on it.
-        recorded: Returns the recorded REST answers, oldest first; called in a thread
-            at the first request.
-        tape_time_us: Returns the recorded time at which the tape stands.
+        desk: Answers requests over HTTP.
         lag: What happens to a client that does not read.
         rhythms: How each market keeps its connections alive.
         slow_seconds: How long a client may read nothing if `lag` is `disconnect`.
@@ -129,8 +122,7 @@ class ReplayServer:
         clock: RealClock,
         listener: socket.socket,
         *,
-        recorded: Callable[[], Sequence[RestAnswer]],
-        tape_time_us: Callable[[], int],
+        desk: RestDesk,
         lag: Lag = "lag",
         rhythms: Mapping[Market, Rhythm] = RHYTHMS,
         slow_seconds: float = SLOW_SECONDS,
@@ -141,9 +133,7 @@ class ReplayServer:
         self.links: list[Link] = []
         self._clock = clock
         self._listener = listener
-        self._read_recorded = recorded
-        self._recorded: asyncio.Future[Sequence[RestAnswer]] | None = None
-        self._tape_time_us = tape_time_us
+        self._desk = desk
         self._slow_seconds = slow_seconds if lag == "disconnect" else None
         self._rhythms = rhythms
         self._tasks: set[asyncio.Task[None]] = set()
@@ -173,7 +163,9 @@ class ReplayServer:
     def _make_connection(
         self, protocol: ServerProtocol, server: Server, **settings: Any
     ) -> Connection:
-        connection = Connection(protocol, server, **settings)
+        connection = Connection(
+            protocol, server, answer=self.answer, spawn=self.spawn, **settings
+        )
         self._connections.add(connection)
         return connection
 
@@ -316,10 +308,6 @@ class ReplayServer:
     async def _process_request(
         self, connection: ServerConnection, request: Request
     ) -> Response | None:
-        upgrades = request.headers.get_all("Upgrade")
-        if not any("websocket" in value.lower() for value in upgrades):
-            units = request.headers.get_all("X-MBX-TIME-UNIT")
-            return await self._answer_safely(request.path, next(iter(units), None))
         address = parse_address(request.path)
         if isinstance(address, Address):
             refusal = self.hub.refusal(address)
@@ -329,29 +317,21 @@ class ReplayServer:
             address = refusal
         return make_response(address.status, address.body.encode(), "text/plain")
 
-    async def _answer_safely(self, target: str, time_unit: str | None) -> Response:
+    async def answer(self, request: HttpRequest) -> HttpReply:
+        """Answer a request over HTTP."""
         try:
-            return await self._answer(target, time_unit)
+            return await self._answer(request)
         except Exception as error:  # noqa: BLE001 - kept, and told to both sides
             self._note_failure(error)
-            return make_response(500, f"{error}\n".encode(), "text/plain")
+            return HttpReply(500, f"{error}\n".encode())
 
-    async def _answer(self, target: str, time_unit: str | None) -> Response:
-        recorded = await self._recorded_answers()
-        now_us = self._tape_time_us()
-        reply = answer_request(target, recorded, now_us, time_unit=time_unit)
-        path, _ = request_key(target)
-        _, _, query = target.partition("?")
-        missing = None
-        if not reply.known:
-            markets = self.hub.catalogue.markets
-            missing = Missing(0, plain_request(target), "rest", markets[0])
-        self.hub.note_rest(RestRequest(path, query, reply.status), missing)
-        return make_response(reply.status, reply.body, JSON_TYPE)
-
-    async def _recorded_answers(self) -> Sequence[RestAnswer]:
-        """Read them once, however many requests come while that is under way."""
-        if self._recorded is None:
-            loop = asyncio.get_running_loop()
-            self._recorded = loop.run_in_executor(None, self._read_recorded)
-        return await asyncio.shield(self._recorded)
+    async def _answer(self, request: HttpRequest) -> HttpReply:
+        if request.method not in {"GET", "HEAD"}:
+            reply = self._desk.refuse(request.method, request.target)
+            headers = {"Allow": "GET, HEAD"}
+        else:
+            time_unit = request.headers.get("x-mbx-time-unit")
+            reply, headers = await self._desk.answer(
+                request.target, time_unit=time_unit
+            )
+        return HttpReply(reply.status, reply.body, JSON_TYPE, headers)

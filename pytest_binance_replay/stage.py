@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from pytest_binance_replay.clock import RealClock, test_clock_us, wall_us
 from pytest_binance_replay.control import Control
+from pytest_binance_replay.desk import RestDesk
 from pytest_binance_replay.hub import Hub
 from pytest_binance_replay.player import Player
 from pytest_binance_replay.server import ReplayServer
@@ -16,7 +17,9 @@ from pytest_binance_replay.tape import Tape
 if TYPE_CHECKING:
     import asyncio
     import socket
+    from collections.abc import Callable, Iterator
 
+    from pytest_binance_replay.cassette import Batch
     from pytest_binance_replay.library import Library
     from pytest_binance_replay.options import Options
 
@@ -32,6 +35,7 @@ class Stage:
         player: Plays the tape.
         server: Serves the clients.
         control: Takes the test's orders.
+        desk: Answers requests over HTTP.
         store: Where blocks go that slow clients still need.
     """
 
@@ -41,6 +45,7 @@ class Stage:
     player: Player
     server: ReplayServer
     control: Control
+    desk: RestDesk
     store: SpillFile
 
     @property
@@ -69,34 +74,41 @@ async def open_stage(
         loop: The loop that runs this.
     """
     store = SpillFile()
-    tape = _lay_tape(library, options, store)
+    opener = _opener(library, options)
+    tape = _lay_tape(opener, options, store)
     hub = Hub(tape, library.catalogue)
     clock = RealClock(loop)
     player = Player(tape, hub, clock, speed=options.speed, lag=options.lag)
-    server = ReplayServer(
+    desk = RestDesk(
         hub,
-        clock,
-        listener,
+        opener,
         recorded=library.rest_answers,
         tape_time_us=lambda: tape.time_us or wall_us(),
-        lag=options.lag,
     )
+    server = ReplayServer(hub, clock, listener, desk=desk, lag=options.lag)
     control = Control(
         player, server, start=options.start, start_after=options.start_after
     )
     if options.at_end == "close":
         player.on_end = lambda: _spawn_goodbyes(server)
     await control.start()
-    return Stage(library, tape, hub, player, server, control, store)
+    return Stage(library, tape, hub, player, server, control, desk, store)
 
 
-def _lay_tape(library: Library, options: Options, store: SpillFile) -> Tape:
+def _opener(library: Library, options: Options) -> Callable[[], Iterator[Batch]]:
+    return library.opener(
+        loop=options.at_end == "loop",
+        now_us=test_clock_us if options.time == "rebase" else None,
+    )
+
+
+def _lay_tape(
+    opener: Callable[[], Iterator[Batch]], options: Options, store: SpillFile
+) -> Tape:
     is_looped = options.at_end == "loop"
     max_gap = options.max_gap
     return Tape(
-        library.opener(
-            loop=is_looped, now_us=test_clock_us if options.time == "rebase" else None
-        ),
+        opener,
         store,
         max_gap_us=None if max_gap is None else round(max_gap * 1e6),
         endless=is_looped,

@@ -50,6 +50,10 @@ class Authority:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self._certificate.configure_cert(context)
         context.set_alpn_protocols(["http/1.1"])
+        # A ticket arrives behind the handshake. Of a client that reads on one thread
+        # and writes on another, as websockets' does, the first write may then wait for
+        # ever: seen once in some hundred connections.
+        context.num_tickets = 0
         return context
 
     @cached_property

@@ -287,14 +287,14 @@ def test_a_round_is_marked_where_it_begins() -> None:
         batch_of((5, "a@trade", "{}")),
     ]
     looped = Loop(lambda: iter(batches), spot).batches()
-    others = [batch.others for batch in islice(looped, 9)]
-    first, second = (
-        (0, Mark(START_US + n * SECOND_US, SEAM, {"round": n})) for n in (1, 2)
-    )
-    plain = [[], [(0, old)], []]
-    assert others[:3] == plain
-    assert others[3:6] == [[], [first, (0, old)], []]
-    assert others[6:9] == [[], [second, (0, old)], []]
+    others = [
+        [(place, line.name, line.fields.get("round")) for place, line in batch.others]
+        for batch in islice(looped, 9)
+    ]
+    plain = (0, "reconnected", None)
+    assert others[:3] == [[], [plain], []]
+    assert others[3:6] == [[], [(0, SEAM, 1), plain], []]
+    assert others[6:9] == [[], [(0, SEAM, 2), plain], []]
     assert batches[1].others == [(0, old)]
 
 

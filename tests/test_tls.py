@@ -78,6 +78,11 @@ def test_the_strictest_of_clients_is_content() -> None:
 
 
 @needs_trustme
+def test_nothing_follows_the_handshake() -> None:
+    assert Authority().server_context().num_tickets == 0
+
+
+@needs_trustme
 def test_it_passes_for_nobody_else() -> None:
     authority = Authority()
     client = ssl.create_default_context(cadata=authority.ca_pem.decode())

@@ -55,27 +55,8 @@ async def websockets_asyncio(url: str) -> str:
 def websockets_sync(url: str) -> str:
     from websockets.sync.client import connect
 
-    import gc, os, subprocess, faulthandler, socket as so, ssl as ss
-    try:
-        with connect(url, open_timeout=4) as client:
-            return str(client.recv(SECONDS))
-    except TimeoutError:
-        with open("/tmp/h12hang.txt", "a") as f:
-            print("HANG", url, file=f)
-            print(subprocess.run(["ss", "-tanp"], capture_output=True, text=True).stdout, file=f)
-            for n in sorted(os.listdir("/proc/self/fd"), key=int):
-                try: print(n, os.readlink("/proc/self/fd/"+n), file=f)
-                except OSError: pass
-            for o in gc.get_objects():
-                if isinstance(o, so.socket):
-                    print("SOCK", o, file=f)
-            import asyncio
-            for o in gc.get_objects():
-                if type(o).__name__ in ("SSLProtocol","_SelectorSocketTransport"):
-                    print("T", o, {k: getattr(o,k,None) for k in ("_state","_app_state","_app_reading_paused","_paused","_conn_lost","_ssl_writing_paused","_write_buffer_size")}, file=f)
-            f.flush()
-            faulthandler.dump_traceback(f)
-        raise
+    with connect(url) as client:
+        return str(client.recv(SECONDS))
 
 
 def websockets_trio(url: str) -> str:

@@ -15,7 +15,7 @@ from pytest_binance_replay.tls import Authority
 
 # Clients that trust somebody else hang up on it; that is their test, and no news.
 _LOGGER = logging.getLogger("tests.landing")
-_LOGGER.setLevel(logging.DEBUG)
+_LOGGER.setLevel(logging.CRITICAL)
 
 
 class LandingPlace:

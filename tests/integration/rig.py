@@ -9,6 +9,7 @@ from pytest_binance_replay.background import Handle, LoopThread
 from pytest_binance_replay.clock import ManualClock, RealClock
 from pytest_binance_replay.control import Control, Start
 from pytest_binance_replay.goals import ToTheEnd
+from pytest_binance_replay.desk import RestDesk
 from pytest_binance_replay.hub import Hub
 from pytest_binance_replay.library import CassetteSource, Library, SessionSource
 from pytest_binance_replay.player import Lag, Player, Speed
@@ -54,8 +55,12 @@ class Rig:
                 self.hub,
                 RealClock(thread.loop),
                 self._listener,
-                recorded=recorded or self.library.rest_answers,
-                tape_time_us=lambda: self.tape.time_us,
+                desk=RestDesk(
+                    self.hub,
+                    opener,
+                    recorded=recorded or self.library.rest_answers,
+                    tape_time_us=lambda: self.tape.time_us,
+                ),
                 lag=lag,
                 rhythms=rhythms,
                 slow_seconds=slow_seconds,

@@ -58,7 +58,7 @@ def garbage_for_http(url: str) -> None:
 
 def another_method(url: str) -> None:
     with open_socket(url) as bare:
-        bare.sendall(b"POST /api/v3/order HTTP/1.1\r\nHost: local\r\n\r\n")
+        bare.sendall(b"POST /api/v3/order HTTP/1.0\r\nHost: local\r\n\r\n")
         assert read_all(bare).startswith(b"HTTP/1.1 4")
 
 

@@ -250,10 +250,11 @@ def test_ping_and_time_need_no_recording(open_replay: OpenReplay, base: str) -> 
 
 def test_what_was_not_recorded_is_missing(open_replay: OpenReplay) -> None:
     replay = open_replay(frames_at([0]), start="manual")
-    status, body = get(replay, "/api/v3/klines?symbol=BTCUSDT")
+    path = "/api/v3/klines?interval=1m&symbol=BTCUSDT"
+    status, body = get(replay, path)
     assert status == 404
-    assert "klines" in json.loads(body)["msg"]
-    assert [m.asked for m in replay.missing] == ["/api/v3/klines?symbol=BTCUSDT"]
+    assert "kline" in json.loads(body)["msg"]
+    assert [m.asked for m in replay.missing] == [path]
     assert "klines" in str(replay.problems()[0])
 
 
@@ -363,8 +364,7 @@ def test_a_server_that_never_started_can_be_closed(open_rig: OpenRig) -> None:
             rig.hub,
             rig.server._clock,
             listener,
-            recorded=list,
-            tape_time_us=lambda: 0,
+            desk=rig.server._desk,
         )
         rig.thread.call(server.close())
 
