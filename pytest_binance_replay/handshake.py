@@ -30,7 +30,8 @@ if TYPE_CHECKING:
 
 _MAX_LINE_BYTES = 2**16
 _MAY_BE_HTTP = re.compile(rb"[A-Za-z]{0,20}\Z|[A-Za-z]{1,20} ")
-_HANDSHAKE = re.compile(rb"\r\nupgrade:[^\r\n]*websocket", re.IGNORECASE)
+_END_OF_HEAD = re.compile(rb"\n\r?\n")
+_HANDSHAKE = re.compile(rb"\nupgrade:[^\r\n]*websocket", re.IGNORECASE)
 
 Answer = Callable[[HttpRequest], Awaitable[HttpReply]]
 Spawn = Callable[[Coroutine[Any, Any, None]], object]
@@ -107,22 +108,27 @@ class Connection(ServerConnection):
 
     def _decide(self, head: bytes) -> None:
         """See from the first request what is spoken here."""
-        is_whole = b"\r\n\r\n" in head or len(head) > MAX_HEAD_BYTES
+        end = _END_OF_HEAD.search(head)
+        is_whole = end is not None or len(head) > MAX_HEAD_BYTES
         if not is_whole and _MAY_BE_HTTP.match(head):
             return
         self._head = None
-        if _HANDSHAKE.search(head):
+        if _HANDSHAKE.search(head, 0, len(head) if end is None else end.end()):
             super().data_received(head)
         else:
             self._http = HttpConversation(self.transport, self._answer, self._spawn)
             self._http.data_received(head)
 
-    def eof_received(self) -> None:
-        """Take note that the client says no more."""
-        if self._http is None:
-            super().eof_received()
-        else:
-            self._http.eof_received()
+    def eof_received(self) -> bool:  # type: ignore[override]
+        """Take note that the client says no more.
+
+        Returns:
+            Whether it is still to be answered.
+        """
+        if self._http is not None:
+            return self._http.eof_received()
+        super().eof_received()
+        return False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take the connection, unless it was accepted just before the end."""

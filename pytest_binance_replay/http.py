@@ -22,6 +22,7 @@ MAX_HEAD_BYTES = 2**16
 """The longest request line and headers together."""
 
 _MAX_BODY_BYTES = 2**20
+_BODILESS = {204, 304}
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +30,7 @@ class HttpRequest:
     """A request, once all of it is here.
 
     Attributes:
-        method: Upper case.
+        method: As asked; methods are upper case.
         target: Path and query, as asked.
         headers: By lower-case name; of a name that is repeated, the last.
     """
@@ -79,28 +80,42 @@ class HttpConversation:
         )
         self._request: h11.Request | None = None
         self._body_bytes = 0
-        self._has_line = False
+        self._is_answering = False
+        self._is_over = False
 
     def data_received(self, data: bytes) -> None:
-        """Take bytes of the client."""
-        if self._connection.their_state is h11.ERROR:
-            return
-        self._has_line = self._has_line or b"\n" in data
-        self._connection.receive_data(data)
-        self._go_on()
+        """Take bytes of the client; none counts behind its last request."""
+        if not self._is_over:
+            self._connection.receive_data(data)
+            self._go_on()
 
-    def eof_received(self) -> None:
-        """Take note that the client will say no more."""
-        if self._connection.their_state in {h11.IDLE, h11.DONE}:
-            self._transport.close()
+    def eof_received(self) -> bool:
+        """Take note that the client will say no more.
+
+        Returns:
+            Whether it is still to be answered; nobody can choose that under TLS.
+        """
+        if self._transport.get_extra_info("ssl_object") is not None:
+            return False
+        if not self._is_over:
+            self._connection.receive_data(b"")
+            self._go_on()
+        return self._is_answering
 
     def _go_on(self) -> None:
+        """Take in the next request, unless one is being answered."""
+        if self._is_answering:
+            return
         try:
             while self._take(self._connection.next_event()):
                 pass
         except h11.RemoteProtocolError as error:
-            too_long = error.error_status_hint == 431 and not self._has_line
-            self._refuse(414 if too_long else error.error_status_hint, str(error))
+            self._refuse(self._status_of(error), str(error))
+
+    def _status_of(self, error: h11.RemoteProtocolError) -> int:
+        status = error.error_status_hint
+        unread, _ = self._connection.trailing_data
+        return 414 if status == 431 and b"\n" not in unread else status
 
     def _take(self, event: object) -> bool:
         """Take an event of the client; return whether to look for another."""
@@ -114,9 +129,14 @@ class HttpConversation:
                 self._refuse(413, "the body is longer than a megabyte")
                 return False
         elif isinstance(event, h11.EndOfMessage) and self._request is not None:
+            self._is_answering = True
+            self._is_over = self._connection.their_state is h11.MUST_CLOSE
             self._spawn(self._respond(self._request))
+            return False
         else:
-            return False  # Nothing more for now, or the connection is over.
+            if isinstance(event, h11.ConnectionClosed):
+                self._transport.close()
+            return False
         return True
 
     async def _respond(self, asked: h11.Request) -> None:
@@ -129,11 +149,13 @@ class HttpConversation:
         reply = await self._answer(request)
         if self._transport.is_closing():
             return
-        self._write(reply, has_body=request.method != "HEAD")
-        if self._connection.our_state is h11.DONE:
-            if self._connection.their_state is h11.DONE:
-                self._connection.start_next_cycle()
-                self._go_on()
+        no_body = request.method == "HEAD" or reply.status in _BODILESS
+        self._write(reply, has_body=not no_body)
+        self._is_answering = False
+        states = self._connection.our_state, self._connection.their_state
+        if states == (h11.DONE, h11.DONE):
+            self._connection.start_next_cycle()
+            self._go_on()
         else:
             self._transport.close()
 
@@ -157,7 +179,17 @@ class HttpConversation:
             self._transport.write(data)
 
     def _refuse(self, status: int, problem: str) -> None:
-        """Answer what is no request, and close."""
-        if self._connection.our_state in {h11.IDLE, h11.SEND_RESPONSE}:
-            self._write(HttpReply(status, f"{problem}\n".encode()), has_body=True)
-        self._transport.close()
+        """Answer what cannot be taken, and say no more.
+
+        What the client still sends is read and forgotten: to close at once would
+        reset the connection, and the client might never see the answer.
+        """
+        self._is_over = True
+        body = f"{problem}\n".encode()
+        self._write(
+            HttpReply(status, body, headers={"Connection": "close"}), has_body=True
+        )
+        if self._transport.get_extra_info("ssl_object") is None:
+            self._transport.write_eof()
+        else:
+            self._transport.close()

@@ -152,6 +152,7 @@ class ReplayServer:
             process_request=self._process_request,
             create_connection=self._make_connection,  # type: ignore[arg-type]
             compression=None,
+            open_timeout=None,  # A connection over HTTP never opens, for websockets.
             ping_interval=None,
             max_size=MAX_MESSAGE_BYTES,
             server_header=None,

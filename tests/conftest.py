@@ -25,6 +25,9 @@ else:
         derandomize=True,
         suppress_health_check=[HealthCheck.too_slow],  # the machine may be busy
     )
+    settings.register_profile(
+        "quick", settings.get_profile("ci"), max_examples=20, stateful_step_count=20
+    )
     settings.register_profile("explore", deadline=None, max_examples=2000)
     settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 

@@ -7,6 +7,7 @@ import socket
 import ssl
 import subprocess
 import sys
+from functools import partial
 from typing import Any
 
 import pytest
@@ -60,9 +61,8 @@ def test_what_others_replaced_meanwhile_stays_theirs(
     witness = Witness()
     hooks = Hooks(witness)
     hooks.install()
-    ours = socket.gethostbyname
-    monkeypatch.setattr(socket, "gethostbyname", lambda name: ours(name))
-    theirs = socket.gethostbyname
+    theirs = partial(socket.gethostbyname)
+    monkeypatch.setattr(socket, "gethostbyname", theirs)
     hooks.remove()
     assert socket.gethostbyname is theirs
     assert socket.gethostbyname("127.0.0.1") == "127.0.0.1"

@@ -63,7 +63,7 @@ def test_a_host_tells_market_and_service(
         "api.binance.com.",
         b"api.binance.com",
         bytearray(b"api.binance.com"),
-        "ａｐｉ．binance．com",
+        "\N{FULLWIDTH LATIN SMALL LETTER A}pi\N{FULLWIDTH FULL STOP}binance.com",
     ],
 )
 def test_a_host_is_known_however_it_is_written(host: object) -> None:

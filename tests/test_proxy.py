@@ -2,8 +2,9 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,8 @@ from pytest_binance_replay.proxy import (
 )
 
 SECONDS = 5
+ESTABLISHED = b"HTTP/1.1 200 Connection established\r\n\r\n"
+Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
@@ -49,7 +52,10 @@ def test_any_bytes_have_a_target_or_none(head: bytes) -> None:
     assert target is None or (target.host and target.port)
 
 
-@given(st.from_regex(r"[a-z]{1,9}(\.[a-z]{1,9}){0,3}", fullmatch=True), st.integers(1, 2**16 - 1))
+@given(
+    st.from_regex(r"[a-z]{1,9}(\.[a-z]{1,9}){0,3}", fullmatch=True),
+    st.integers(1, 2**16 - 1),
+)
 def test_a_target_reads_back(host: str, port: int) -> None:
     address = Target(host, port, is_tunnel=True).address
     assert parse_target(f"CONNECT {address} HTTP/1.1".encode()) == (host, port, True)
@@ -88,12 +94,21 @@ class Stage:
 
     async def ask(self, head: bytes) -> bytes:
         """Send a request, and return everything that comes back."""
+        async with self.connected() as (reader, writer):
+            writer.write(head)
+            writer.write_eof()
+            return await reader.read()
+
+    @asynccontextmanager
+    async def connected(self) -> AsyncIterator[Streams]:
+        """A connection to the proxy."""
         reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
-        writer.write(head)
-        writer.write_eof()
-        said = await reader.read()
-        writer.close()
-        return said
+        try:
+            yield reader, writer
+        finally:
+            writer.close()
+            with suppress(ConnectionError):
+                await writer.wait_closed()
 
 
 def listener() -> socket.socket:
@@ -113,6 +128,9 @@ def saying(name: bytes) -> Talk:
 
 
 async def abort(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    linger = struct.pack("ii", 1, 0)  # a reset, and no end in good order
+    sock = writer.get_extra_info("socket")
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
     writer.transport.abort()
 
 
@@ -150,7 +168,7 @@ async def stage(tls: Talk, plain: Talk) -> AsyncIterator[Stage]:
 async def test_a_tunnel_to_the_exchange_ends_here(line: bytes, said: bytes) -> None:
     async with stage(saying(b"tls"), saying(b"plain")) as scene:
         answer = await scene.ask(line + b"\r\n\r\nmore")
-        assert answer == b"HTTP/1.1 200 Connection established\r\n\r\n" + said
+        assert answer == ESTABLISHED + said
         assert scene.proxy.refused == ()
 
 
@@ -171,10 +189,13 @@ async def test_this_machine_is_reached_as_asked() -> None:
 @pytest.mark.asyncio
 async def test_everything_else_is_refused_and_remembered() -> None:
     async with stage(saying(b"tls"), saying(b"plain")) as scene:
-        for _ in range(2):
-            answer = await scene.ask(b"CONNECT example.org:443 HTTP/1.1\r\n\r\n")
+        head = b"CONNECT example.org:443 HTTP/1.1\r\n\r\n"
+        answer = await scene.ask(head)
+        assert answer == await scene.ask(head)
         assert answer.startswith(b"HTTP/1.1 403 Forbidden\r\n")
-        assert answer.endswith(b"\r\n\r\nThe replay keeps its bots from example.org:443.\n")
+        assert answer.endswith(
+            b"\r\n\r\nThe replay keeps its bots from example.org:443.\n"
+        )
         await scene.ask(b"GET http://example.org/ HTTP/1.1\r\n\r\n")
         assert scene.proxy.refused == ("example.org:443", "example.org:80")
 
@@ -210,24 +231,20 @@ async def test_who_leaves_or_babbles_is_hung_up_on(head: bytes) -> None:
 @pytest.mark.asyncio
 async def test_a_far_side_that_breaks_off_breaks_the_tunnel() -> None:
     async with stage(abort, abort) as scene:
-        reader, writer = await asyncio.open_connection("127.0.0.1", scene.port)
-        writer.write(b"CONNECT api.binance.com:443 HTTP/1.1\r\n\r\n")
-        with pytest.raises(ConnectionError):
-            while await reader.read(100):
-                pass
-        writer.close()
+        line = b"CONNECT api.binance.com:443 HTTP/1.1\r\n\r\n"
+        async with scene.connected() as (reader, writer):
+            writer.write(line)
+            assert await reader.read() == ESTABLISHED
 
 
 @pytest.mark.asyncio
 async def test_closing_cuts_what_is_open() -> None:
     async with stage(stay, stay) as scene:
-        reader, writer = await asyncio.open_connection("127.0.0.1", scene.port)
-        writer.write(b"CONNECT api.binance.com:443 HTTP/1.1\r\n\r\n")
-        await reader.readuntil(b"here")
-        await scene.proxy.close()
-        with pytest.raises(ConnectionError):
-            await reader.readexactly(1)
-        writer.close()
+        async with scene.connected() as (reader, writer):
+            writer.write(b"CONNECT api.binance.com:443 HTTP/1.1\r\n\r\n")
+            await reader.readuntil(b"here")
+            await scene.proxy.close()
+            assert await reader.read() == b""
         with pytest.raises(ConnectionError):
             await asyncio.open_connection("127.0.0.1", scene.port)
 

@@ -161,7 +161,7 @@ def test_the_bundle_has_what_the_system_trusts(monkeypatch: pytest.MonkeyPatch) 
 @needs_trustme
 def test_the_bundle_is_never_without_ours(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "certifi", None)
-    nothing = ssl.get_default_verify_paths()._replace(cafile=None)
+    nothing = ssl.get_default_verify_paths()._replace(cafile="")
     monkeypatch.setattr(ssl, "get_default_verify_paths", lambda: nothing)
     with Authority() as authority:
         assert authority.bundle_path.read_bytes() == authority.ca_pem

@@ -8,8 +8,8 @@ from typing import Any
 from pytest_binance_replay.background import Handle, LoopThread
 from pytest_binance_replay.clock import ManualClock, RealClock
 from pytest_binance_replay.control import Control, Start
-from pytest_binance_replay.goals import ToTheEnd
 from pytest_binance_replay.desk import RestDesk
+from pytest_binance_replay.goals import ToTheEnd
 from pytest_binance_replay.hub import Hub
 from pytest_binance_replay.library import CassetteSource, Library, SessionSource
 from pytest_binance_replay.player import Lag, Player, Speed

@@ -383,7 +383,7 @@ import json, sys, urllib.request
 from websockets.sync.client import connect
 with connect("wss://fstream.binance.com/market/ws/btcusdt@aggTrade") as client:
     print(client.recv())
-for url in ("https://api.binance.com/api/v3/ping", "http://api.binance.com/x", sys.argv[1]):
+for url in sys.argv[1:]:
     with urllib.request.urlopen(url, timeout=5) as response:
         print(response.read().decode())
 try:
@@ -399,7 +399,14 @@ def test_a_bot_in_a_subprocess_lands_by_its_environment(
     env = proxy_environment(carrier.url, authority.ca_path, authority.bundle_path)
     here = f"127.0.0.1:{place.plain_port}"
     done = subprocess.run(
-        [sys.executable, "-c", BOT, f"http://{here}/y"],
+        [
+            sys.executable,
+            "-c",
+            BOT,
+            PING,
+            "http://api.binance.com/x",
+            f"http://{here}/y",
+        ],
         env={**os.environ, **env},
         capture_output=True,
         text=True,
