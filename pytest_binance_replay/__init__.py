@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pytest_binance_replay.background import Handle
+    from pytest_binance_replay.book import OrderBook
     from pytest_binance_replay.cassette import Frame
     from pytest_binance_replay.errors import (
         BinanceReplayWarning,
@@ -20,7 +21,9 @@ if TYPE_CHECKING:
         ClientVanishedError,
         CutShortWarning,
         EventError,
+        ExchangeBlockedError,
         MissingDataError,
+        NoBookError,
         OptionError,
         OutOfOrderWarning,
         ReplayError,
@@ -48,11 +51,14 @@ __all__ = [
     "ClientVanishedError",
     "CutShortWarning",
     "EventError",
+    "ExchangeBlockedError",
     "Frame",
     "Handle",
     "Missing",
     "MissingDataError",
+    "NoBookError",
     "OptionError",
+    "OrderBook",
     "OutOfOrderWarning",
     "Position",
     "ReplayError",
@@ -70,6 +76,7 @@ _MODULES = {
     "Frame": "cassette",
     "Handle": "background",
     "Missing": "journal",
+    "OrderBook": "book",
     "Position": "tape",
     "ReplayFactory": "factory",
     "RestRequest": "journal",

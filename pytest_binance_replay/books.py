@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import json
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import islice
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 from pytest_binance_replay.book import OrderBook, parse_change
 from pytest_binance_replay.cassette import Mark
@@ -19,7 +20,7 @@ from pytest_binance_replay.errors import BookGapError
 from pytest_binance_replay.tape import MOVE, SEAM
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from pytest_binance_replay.book import Change
     from pytest_binance_replay.cassette import Batch
@@ -168,6 +169,9 @@ class Answer(NamedTuple):
 BookKey = tuple["Market", str]
 """Market and upper-case symbol."""
 
+Mover = Callable[[bytes, bytes], bytes]
+"""Moves the ids of a snapshot, given the key of its symbol's diff stream."""
+
 
 class Books:
     """All books of a tape.
@@ -196,14 +200,8 @@ class Books:
         self._number = 0
         self._books = self._new_books(lambda _, payload: payload)
 
-    def _new_books(
-        self, moved: Callable[[bytes, bytes], bytes]
-    ) -> dict[bytes, SymbolBook]:
-        """Start from the recorded snapshots.
-
-        Args:
-            moved: Moves the ids of a snapshot, given the key of the diff stream.
-        """
+    def _new_books(self, moved: Mover) -> dict[bytes, SymbolBook]:
+        """Start from the recorded snapshots."""
         books = {}
         for key, diff_key in self._diff_keys.items():
             snapshots = [
@@ -271,11 +269,15 @@ class Books:
 
     def _start_round(self, batch: Batch) -> None:
         """Begin anew where a looped tape does, with snapshots moved along."""
-        for _, line in batch.others:
-            if isinstance(line, Mark) and line.name == SEAM:
-                moved = line.fields[MOVE]
-                assert callable(moved)  # what a loop puts there
-                self._books = self._new_books(moved)
+        if (moved := _mover_in(batch)) is not None:
+            self._books = self._new_books(moved)
+
+    def _seam_ahead(self) -> Mover | None:
+        """Return what moves ids, if the next frame is the first of a new round."""
+        batch = self._batch()
+        if batch is None or self._number != self._first:
+            return None
+        return _mover_in(batch)
 
     def _batch(self) -> Batch | None:
         """Return the batch that holds the next frame."""
@@ -330,6 +332,9 @@ class Books:
         found = self.at(market, symbol, number)
         if found is None:
             return None
+        if (moved := self._seam_ahead()) is not None:
+            # What comes next follows the snapshot, not the end of the last round.
+            found = self._new_books(moved)[self._diff_keys[market, symbol]]
         if found.book is None:
             coming = found.next_snapshot
             if coming is None:
@@ -341,6 +346,16 @@ class Books:
         if market == "usdm" and (change := self.next_change(market, symbol)):
             update_id = change.first_update_id
         return Answer(update_id, bids, asks)
+
+
+def _mover_in(batch: Batch) -> Mover | None:
+    """Return what moves ids in the round that a batch begins; None without one."""
+    for _, line in batch.others:
+        if isinstance(line, Mark) and line.name == SEAM:
+            moved = line.fields[MOVE]
+            assert callable(moved)  # what a loop puts there
+            return cast("Mover", moved)
+    return None
 
 
 def fastest_diff(symbol: str, names: Iterable[str]) -> str | None:

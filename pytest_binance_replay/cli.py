@@ -206,7 +206,7 @@ def _serve(options: argparse.Namespace) -> int:
     settings = _settings(options)
     from pytest_binance_replay.factory import ReplayFactory
 
-    factory = ReplayFactory(Path())
+    factory = ReplayFactory(Path(), guarded=False)
     try:
         replay = factory(
             *map(_cassette, options.cassettes or [DEMO]),

@@ -53,6 +53,8 @@ _DEPTH_PATHS: dict[str, Market] = {
     "/dapi/v1/depth": "usdm",
 }
 
+_SHOWS_TOP = "/ticker/bookTicker"
+
 
 class RestDesk:
     """Answers requests over HTTP.
@@ -80,6 +82,8 @@ class RestDesk:
         self._ledger = Ledger(open_batches, hub.catalogue)
         self._survey = Survey(open_batches, hub.catalogue)
         self._books: Books | None = None
+        # Two who lead the books to different places would never get there.
+        self._leading = asyncio.Lock()
         self._used = UsedWeight()
 
     async def answer(
@@ -141,6 +145,8 @@ class RestDesk:
         if reply.known:
             return reply
         known = await self._known(recorded)
+        if path.endswith(_SHOWS_TOP):
+            await self._follow_books(recorded)
         computed = answer_market_data(
             target,
             known,
@@ -201,13 +207,14 @@ class RestDesk:
         books = self._all_books(recorded)
         if not books.knows(query.market, query.symbol):
             return self._recorded_depth(target, query, recorded)
-        while not books.advance(self._place(query)):
-            await _let_others_run()
-        # From here on nothing may move: the answer must join what is sent next.
-        await self._known(recorded)
-        answer = books.answer(
-            query.market, query.symbol, self._place(query), query.limit
-        )
+        async with self._leading:
+            while not books.advance(self._place(query)):
+                await _let_others_run()
+            # From here on nothing may move: the answer must join what is sent next.
+            await self._known(recorded)
+            answer = books.answer(
+                query.market, query.symbol, self._place(query), query.limit
+            )
         self._hub.note_depth_answered(query.market, query.symbol)
         return depth_reply(query, answer, self._ledger, now_us=self._tape_time_us())
 
@@ -230,6 +237,14 @@ class RestDesk:
         answer = found[-1].answer() if found else None
         return depth_reply(query, answer, self._ledger, now_us=now_us)
 
+    async def _follow_books(self, recorded: Sequence[RestAnswer]) -> Books:
+        """Bring the books to where the tape stands, in small pieces."""
+        books, tape = self._all_books(recorded), self._hub.tape
+        async with self._leading:
+            while not books.advance(tape.recorded_number(tape.released)):
+                await _let_others_run()
+        return books
+
     def _top(
         self, market: Market, symbol: str, recorded: Sequence[RestAnswer]
     ) -> Answer | None:
@@ -239,12 +254,8 @@ class RestDesk:
 
     async def book(self, market: Market, symbol: str) -> OrderBook | None:
         """Return a copy of the true book at the tape's position; None if unknown."""
-        books = self._all_books(await self._recorded_answers())
+        books = await self._follow_books(await self._recorded_answers())
         tape = self._hub.tape
-        if not books.knows(market, symbol):
-            return None
-        while not books.advance(tape.recorded_number(tape.released)):
-            await _let_others_run()
         found = books.at(market, symbol, tape.recorded_number(tape.released))
         if found is None:
             return None

@@ -20,6 +20,7 @@ from pytest_binance_replay.library import CassetteSource
 from pytest_binance_replay.options import layered, make_options, parse_setting
 from pytest_binance_replay.replay import BinanceReplay
 from pytest_binance_replay.shelf import DEMO_PREFIX, find_cassette, list_cassettes
+from pytest_binance_replay.tls import Authority
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -37,6 +38,7 @@ class ReplayFactory:
         root: Errors name files relative to it; None means the directory's parent.
         defaults: Settings that hold unless a call says otherwise, checked.
         overrides: Settings that hold whatever a call says, checked.
+        guarded: Whether this process is kept from the exchange while one runs.
     """
 
     def __init__(
@@ -46,12 +48,15 @@ class ReplayFactory:
         root: Path | None = None,
         defaults: Mapping[str, object] | None = None,
         overrides: Mapping[str, object] | None = None,
+        guarded: bool = True,
     ) -> None:
         self._directory = directory
         self._root = root or directory.parent
         self._defaults = dict(defaults or {})
         self._overrides = dict(overrides or {})
+        self._guarded = guarded
         self._thread: LoopThread | None = None
+        self._authority: Authority | None = None
         self._replays: list[BinanceReplay] = []
 
     def __call__(
@@ -131,9 +136,22 @@ class ReplayFactory:
             cassette_warnings=warnings,
             host=host,
             port=port,
+            test=test,
+            authority=self.authority,
+            guarded=self._guarded,
         )
         self._replays = [*self.running, replay]
         return replay
+
+    def authority(self) -> Authority:
+        """Return the authority that vouches for all ports for TLS, made once.
+
+        Raises:
+            MissingExtraError: If trustme is not installed.
+        """
+        if self._authority is None:
+            self._authority = Authority()
+        return self._authority
 
     @property
     def running(self) -> tuple[BinanceReplay, ...]:
@@ -172,6 +190,9 @@ class ReplayFactory:
         if self._thread is not None:
             self._thread.stop()
             self._thread = None
+        if self._authority is not None:
+            self._authority.close()
+            self._authority = None
 
 
 def find_cassette_of_test(name: str, test: str | None, directory: Path) -> Path:

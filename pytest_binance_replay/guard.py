@@ -144,8 +144,13 @@ class _Road:
 
     def add(self, guard: Guard) -> None:
         with self._lock:
-            if not self._guards:
-                self._close()
+            try:
+                self._hooks.install()
+                if not self._guards:
+                    self._bypass.set()
+            except BaseException:
+                self._open_unless_guarded()
+                raise
             self._guards += (guard,)
 
     def drop(self, guard: Guard) -> None:
@@ -155,20 +160,12 @@ class _Road:
                 return
             guards.remove(guard)
             self._guards = tuple(guards)
-            if not guards:
-                self._open()
+            self._open_unless_guarded()
 
-    def _close(self) -> None:
-        try:
-            self._hooks.install()
-            self._bypass.set()
-        except BaseException:
-            self._open()
-            raise
-
-    def _open(self) -> None:
-        self._bypass.restore()
-        self._hooks.remove()
+    def _open_unless_guarded(self) -> None:
+        if not self._guards:
+            self._bypass.restore()
+            self._hooks.remove()
 
     # Asked by the hooks, on any thread
 

@@ -10,6 +10,7 @@ nobody stands on the road any more.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import socket
 import sys
@@ -221,6 +222,18 @@ class _Target(NamedTuple):
     make: Callable[[Any, Road], Any]
 
 
+class _Held(NamedTuple):
+    """What a hook stands in for.
+
+    Attributes:
+        before: What its owner itself had by that name, if anything.
+        replacement: The hook.
+    """
+
+    before: object
+    replacement: object
+
+
 _LOOKUPS = (
     _Target("", "gethostbyname", _gethostbyname),
     _Target("", "gethostbyname_ex", _gethostbyname_ex),
@@ -266,14 +279,19 @@ class Hooks:
     def __init__(self, road: Road) -> None:
         self._road = road
         self._lock = threading.RLock()
-        self._undo: list[tuple[Any, str, object, object]] = []
+        self._held: dict[tuple[Any, str], _Held] = {}
         self._is_installed = False
 
     def install(self) -> None:
-        """Replace what is imported, and be there when the rest of it is."""
+        """Replace what is imported, and be there when the rest of it is.
+
+        Called again, it renews what somebody else has put back since: pytest-socket
+        does so after every test.
+        """
         with self._lock:
             self._is_installed = True
-            sys.meta_path.insert(0, self)
+            if self not in sys.meta_path:
+                sys.meta_path.insert(0, self)
             kind = _socket_class()
             self._replace(kind, "connect", _connect)
             self._replace(kind, "connect_ex", _connect)
@@ -285,16 +303,16 @@ class Hooks:
         """Put back what was there, except where somebody else has replaced it since."""
         with self._lock:
             self._is_installed = False
-            if self in sys.meta_path:
+            with contextlib.suppress(ValueError):
                 sys.meta_path.remove(self)
-            while self._undo:
-                owner, name, before, replacement = self._undo.pop()
-                if vars(owner).get(name) is not replacement:
+            for (owner, name), held in self._held.items():
+                if vars(owner).get(name) is not held.replacement:
                     continue
-                if before is _ABSENT:
+                if held.before is _ABSENT:
                     delattr(owner, name)
                 else:
-                    setattr(owner, name, before)
+                    setattr(owner, name, held.before)
+            self._held.clear()
 
     def _hook(self, module: ModuleType, targets: Sequence[_Target]) -> None:
         for target in targets:
@@ -303,9 +321,13 @@ class Hooks:
                 self._replace(owner, target.name, target.make)
 
     def _replace(self, owner: Any, name: str, make: Callable[[Any, Road], Any]) -> None:
+        held = self._held.get((owner, name))
+        before = vars(owner).get(name, _ABSENT)
+        if held is not None and before is held.replacement:
+            return
         original = getattr(owner, name)
         replacement = functools.update_wrapper(make(original, self._road), original)
-        self._undo.append((owner, name, vars(owner).get(name, _ABSENT), replacement))
+        self._held[owner, name] = _Held(before, replacement)
         setattr(owner, name, replacement)
 
     # Imports to come
@@ -327,7 +349,7 @@ class Hooks:
         specs = (finder.find_spec(name, path, target) for finder in finders)
         spec = next(filter(None, specs), None)
         if spec is not None and spec.loader is not None:
-            spec.loader = _HookingLoader(spec.loader, self._hook_late)
+            spec.loader = _HookingLoader(spec, spec.loader, self._hook_late)
         return spec
 
     def _hook_late(self, module: ModuleType) -> None:
@@ -339,7 +361,10 @@ class Hooks:
 class _HookingLoader(Loader):
     """Loads a module as its own loader does, then has it hooked."""
 
-    def __init__(self, loader: Loader, hook: Callable[[ModuleType], None]) -> None:
+    def __init__(
+        self, spec: ModuleSpec, loader: Loader, hook: Callable[[ModuleType], None]
+    ) -> None:
+        self._spec = spec
         self._loader = loader
         self._hook = hook
 
@@ -349,8 +374,6 @@ class _HookingLoader(Loader):
 
     def exec_module(self, module: ModuleType) -> None:
         """Run the module; from here on only its own loader is seen of us two."""
-        module.__loader__ = self._loader
-        if module.__spec__ is not None:
-            module.__spec__.loader = self._loader
+        self._spec.loader = module.__loader__ = self._loader
         self._loader.exec_module(module)
         self._hook(module)

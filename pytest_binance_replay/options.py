@@ -102,6 +102,12 @@ def _parse_optional(*choices: str) -> Callable[[object], str | None]:
     return lambda value: None if value is None else parse(value)
 
 
+def _parse_bool(value: object) -> bool:
+    if isinstance(value, bool):
+        return value
+    return _one_of("true", "false")(value) == "true"
+
+
 def _parse_names(value: object) -> tuple[str, ...]:
     if not isinstance(value, Iterable) or isinstance(value, Mapping):
         raise TypeError(value)
@@ -194,6 +200,14 @@ SETTINGS: Mapping[str, Setting] = MappingProxyType(
                 "recording date if not given",
             ),
             Setting(
+                "redirect",
+                _parse_bool,
+                False,  # noqa: FBT003 - the default value itself
+                "true or false",
+                "whether connections to the exchange's hosts land on the replay, TLS "
+                "and all, in place of an error",
+            ),
+            Setting(
                 "check",
                 _parse_check,
                 MappingProxyType({}),
@@ -209,7 +223,6 @@ SETTINGS: Mapping[str, Setting] = MappingProxyType(
 
 UNBUILT: Mapping[str, str] = MappingProxyType(
     {
-        "redirect": "redirecting hard-coded hosts is",
         "strict": "checking the exchange's limits is",
         "faults": "putting faults into a replay is",
         "streams": "recording is",
@@ -237,6 +250,7 @@ class Options(NamedTuple):
         time: Whether payloads keep their recorded times.
         routes: Whether futures paths keep other routes' streams silent; None goes
             by the date of each recording.
+        redirect: Whether connections to the exchange's hosts land on the replay.
         check: Severity of the checks that are not to fail.
     """
 
@@ -249,6 +263,7 @@ class Options(NamedTuple):
     market: Literal["spot", "usdm"] | None = None
     time: Literal["recorded", "rebase"] = "recorded"
     routes: Literal["live", "any"] | None = None
+    redirect: bool = False
     check: Mapping[str, Severity] = MappingProxyType({})
 
     def severity(self, name: str) -> Severity:

@@ -15,6 +15,7 @@ from pytest_binance_replay.errors import (
     ReplayClosedError,
 )
 from pytest_binance_replay.goals import Goal, ToCount, ToFrame, ToTheEnd, ToTime
+from pytest_binance_replay.guard import Guard
 from pytest_binance_replay.library import CassetteSource, Library, SessionSource
 from pytest_binance_replay.moments import (
     name_of,
@@ -24,13 +25,16 @@ from pytest_binance_replay.moments import (
 )
 from pytest_binance_replay.options import Options, parse_setting
 from pytest_binance_replay.report import describe
+from pytest_binance_replay.secure import SecurePort
 from pytest_binance_replay.server import listen
 from pytest_binance_replay.stage import open_stage
 from pytest_binance_replay.tape import Position
+from pytest_binance_replay.tls import Authority
 from pytest_binance_replay.wire import stream_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
+    from pathlib import Path
     from types import TracebackType
 
     from pytest_binance_replay.book import OrderBook
@@ -71,6 +75,9 @@ class BinanceReplay:
         cassette_warnings: Where the sources put what is odd about them.
         host: Address to listen on.
         port: Port to listen on; 0 takes a free one.
+        test: What pytest calls the test, for errors.
+        authority: Returns the authority that vouches for the port for TLS.
+        guarded: Whether this process is kept from the exchange meanwhile.
     """
 
     def __init__(
@@ -83,8 +90,15 @@ class BinanceReplay:
         cassette_warnings: list[BinanceReplayWarning] | None = None,
         host: str = "127.0.0.1",
         port: int = 0,
+        test: str | None = None,
+        authority: Callable[[], Authority] = Authority,
+        guarded: bool = False,
     ) -> None:
         self._thread = thread
+        self._test = test
+        self._authority = authority
+        self._secure: SecurePort | None = None
+        self._guard: Guard | None = None
         self._warnings = [] if cassette_warnings is None else cassette_warnings
         self._options = options or Options()
         self._record_command = record_command
@@ -100,6 +114,11 @@ class BinanceReplay:
         except BaseException:
             self._listener.close()
             raise
+        try:
+            self._stand_guard(guarded=guarded)
+        except BaseException:
+            self.close()
+            raise
 
     # Making and ending
 
@@ -108,6 +127,27 @@ class BinanceReplay:
         library = Library(sources, routes=options.routes, market=options.market)
         loop = self._thread.loop
         return self._thread.call(open_stage(library, options, self._listener, loop))
+
+    def _stand_guard(self, *, guarded: bool) -> None:
+        """Keep this process from the exchange, or lead it here."""
+        if self._options.redirect:
+            markets = self._stage.library.catalogue.markets
+            market = markets[0] if len(markets) == 1 else None
+            self._guard = self._tls.guard(self._test, self.port, market)
+        elif guarded:
+            self._guard = Guard(test=self._test)
+        if self._guard is not None:
+            self._guard.install()
+
+    @property
+    def _tls(self) -> SecurePort:
+        if self._secure is None:
+            if self._closed:
+                wanted = "TLS"
+                raise ReplayClosedError(wanted)
+            self._secure = SecurePort(self._thread, self._host, self._authority)
+            self._secure.serve_with(self._stage.server)
+        return self._secure
 
     @property
     def closed(self) -> bool:
@@ -124,10 +164,14 @@ class BinanceReplay:
         """Close all connections and the port; harmless when done already."""
         if self._closed:
             return
+        if self._guard is not None:
+            self._guard.remove()
         self._closed = True
         self._call_off()
         self._thread.call(self._stage.close())
         self._listener.close()
+        if self._secure is not None:
+            self._secure.close()
 
     def _call_off(self) -> None:
         for handle in self._handles:
@@ -174,13 +218,34 @@ class BinanceReplay:
         return f"http://{self._address}"
 
     @property
+    def wss_url(self) -> str:
+        """What `ws_url` is, over TLS; verify it against `ca`."""
+        return f"wss://{_reachable(self._host)}:{self._tls.port}"
+
+    @property
+    def https_url(self) -> str:
+        """What `rest_url` is, over TLS; verify it against `ca`."""
+        return f"https://{_reachable(self._host)}:{self._tls.port}"
+
+    @property
+    def ca(self) -> Path:
+        """File with the certificate of the authority that vouches for TLS here."""
+        return self._tls.authority.ca_path
+
+    @property
     def env(self) -> dict[str, str]:
         """Environment for a bot in a subprocess.
 
         `BINANCE_REPLAY_URL`, `BINANCE_REPLAY_WS_URL` and `BINANCE_REPLAY_REST_URL`
-        say where to connect; `NO_PROXY` keeps loopback away from any proxy.
+        say where to connect; `NO_PROXY` keeps loopback away from any proxy. With
+        `redirect`, a proxy and the certificates to trust lead what dials the exchange
+        here, as far as the program heeds them.
         """
+        redirected = {}
+        if self._options.redirect:
+            redirected = self._tls.environment(self.port)
         return {
+            **redirected,
             "BINANCE_REPLAY_URL": self.url,
             "BINANCE_REPLAY_WS_URL": self.ws_url,
             "BINANCE_REPLAY_REST_URL": self.rest_url,
@@ -472,6 +537,8 @@ class BinanceReplay:
         self._call_off()
         self._thread.call(self._stage.close())
         self._stage = self._open((source,))
+        if self._secure is not None:
+            self._secure.serve_with(self._stage.server)
 
     # At the end of a test
 
@@ -518,6 +585,7 @@ class BinanceReplay:
             clients=self.clients,
             requests=self._ask(lambda: tuple(stage.hub.rest_requests)),
             missing=self._missing_errors(),
+            blocked=() if self._guard is None else self._guard.blocked,
             last=[Frame(t, stage.hub.catalogue.name(k), p) for t, k, p in last],
         )
 

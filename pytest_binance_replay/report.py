@@ -34,6 +34,7 @@ def describe(
     clients: Sequence[ClientRecord],
     requests: Sequence[RestRequest],
     missing: Sequence[object],
+    blocked: Sequence[object] = (),
     last: Sequence[Frame],
 ) -> str:
     """Describe a replay.
@@ -45,6 +46,7 @@ def describe(
         clients: Connections, in the order of connecting.
         requests: Requests over HTTP, oldest first.
         missing: What clients asked for in vain, one sentence each.
+        blocked: What was kept from reaching the exchange, one sentence each.
         last: The newest released frames, oldest first.
 
     Returns:
@@ -57,6 +59,7 @@ def describe(
         *_clients(clients),
         *_rest(requests),
         *_missing(missing),
+        *(line for sentence in blocked for line in _wrapped(f"blocked: {sentence}")),
     ]
     if last:
         lines.append("last frames released:")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 from weakref import WeakSet
 
@@ -17,12 +18,14 @@ from websockets.exceptions import ConnectionClosed
 
 from pytest_binance_replay.errors import PortInUseError, SocketsBlockedError
 from pytest_binance_replay.handshake import Connection, make_response
+from pytest_binance_replay.hosts import market_of_host
 from pytest_binance_replay.http import HttpReply, HttpRequest
 from pytest_binance_replay.link import Link, Signal
 from pytest_binance_replay.protocols.address import Address, parse_address
 from pytest_binance_replay.protocols.rest import JSON_TYPE
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Coroutine, Mapping
 
     from websockets.http11 import Request, Response
@@ -138,7 +141,7 @@ class ReplayServer:
         self._rhythms = rhythms
         self._tasks: set[asyncio.Task[None]] = set()
         self._connections: WeakSet[Connection] = WeakSet()
-        self._server: Server | None = None
+        self._servers: list[Server] = []
         self._next_ping = 0
         hub.on_change = self.signal.fire
 
@@ -146,9 +149,23 @@ class ReplayServer:
 
     async def start(self) -> None:
         """Take in who connects."""
-        self._server = await serve(
+        await self.serve_on(self._listener)
+        for market in self.hub.catalogue.markets:
+            self.spawn(self._keep_pinging(market, self._rhythms[market]))
+
+    async def serve_on(
+        self, listener: socket.socket, context: ssl.SSLContext | None = None
+    ) -> None:
+        """Take in who connects to one more port.
+
+        Args:
+            listener: The open port, which stays open when the server closes.
+            context: What to speak TLS with; None speaks in the clear.
+        """
+        server = await serve(
             self._serve,
-            sock=self._listener.dup(),
+            sock=listener.dup(),
+            ssl=context,
             process_request=self._process_request,
             create_connection=self._make_connection,  # type: ignore[arg-type]
             compression=None,
@@ -158,8 +175,7 @@ class ReplayServer:
             server_header=None,
             logger=_LOGGER,
         )
-        for market in self.hub.catalogue.markets:
-            self.spawn(self._keep_pinging(market, self._rhythms[market]))
+        self._servers.append(server)
 
     def _make_connection(
         self, protocol: ServerProtocol, server: Server, **settings: Any
@@ -172,9 +188,8 @@ class ReplayServer:
 
     async def close(self) -> None:
         """Say good-bye to all clients, leave no task and no socket behind."""
-        if self._server is None:
-            return
-        self._server.close(close_connections=False)
+        for server in self._servers:
+            server.close(close_connections=False)
         goodbyes = [
             asyncio.ensure_future(link.hang_up(1001, "")) for link in self._open_links()
         ]
@@ -188,8 +203,7 @@ class ReplayServer:
 
     async def _cut_all(self) -> None:
         """End what is still connected, also who has not said what for yet."""
-        assert self._server is not None  # close() has looked
-        closed = asyncio.ensure_future(self._server.wait_closed())
+        closed = asyncio.gather(*(server.wait_closed() for server in self._servers))
         while not closed.done():
             for connection in self._connections:
                 connection.cut()
@@ -311,6 +325,9 @@ class ReplayServer:
     ) -> Response | None:
         address = parse_address(request.path)
         if isinstance(address, Address):
+            if address.market is None:
+                dialled = market_of_host(request.headers.get("Host"))
+                address = replace(address, market=dialled)
             refusal = self.hub.refusal(address)
             if refusal is None:
                 connection.address = address  # type: ignore[attr-defined]

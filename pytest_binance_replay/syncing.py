@@ -90,7 +90,15 @@ class Syncing:
                 wait.until_us = now_us + MOMENT_US
 
     def wait_until_us(self, now_us: int) -> int | None:
-        """Return until when to wait, on the clock; None if there is nothing to do."""
-        ends = [w.until_us for w in self._waits if w.until_us is not None]
-        latest = max(ends, default=now_us)
+        """Return until when to wait, on the clock; None if there is nothing to do.
+
+        A client that has let its moment pass is not given one for each of its other
+        books, too: it asks for none, or joins without.
+        """
+        ends = [(w.until_us, w.client) for w in self._waits if w.until_us is not None]
+        patient = [client for until_us, client in ends if until_us <= now_us]
+        for wait in self._waits:
+            if wait.until_us is None and wait.client in patient:
+                wait.until_us = now_us
+        latest = max((until_us for until_us, _ in ends), default=now_us)
         return latest if latest > now_us else None

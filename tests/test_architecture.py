@@ -29,7 +29,7 @@ SOURCE = ROOT / PACKAGE
 CORE = (
     ("errors",),
     ("streams", "editing", "levels", "naming"),
-    ("events", "cassette", "catalogue", "ids", "journal"),
+    ("events", "cassette", "catalogue", "hosts", "ids", "journal"),
     ("book", "ledger", "protocols.json_text"),
     ("protocols.address", "protocols.binance", "protocols.simple", "protocols.rest"),
     ("wire",),
@@ -45,12 +45,12 @@ CORE = (
     ("hub",),
 )
 ENGINE = (
-    ("clock", "compression", "hosts", "http", "link", "options", "spill", "tls"),
+    ("clock", "compression", "http", "link", "options", "spill", "tls"),
     ("handshake", "hooks", "shelf", "writer"),
     ("files", "guard", "proxy"),
     ("background", "desk", "library", "player"),
     ("server",),
-    ("control", "moments", "report"),
+    ("control", "moments", "report", "secure"),
     ("stage",),
     ("checks",),
     ("replay",),
@@ -88,6 +88,7 @@ TESTED_IN = {
     "marks": "plugin/test_marks.py",
     "plugin": "plugin",
     "replay": "integration/test_replay.py",
+    "secure": "plugin/test_redirect.py",
     "server": "integration/test_server.py",
     "stage": "integration/test_replay.py",
 }

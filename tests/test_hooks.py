@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import copy
 import importlib
 import pickle
@@ -12,11 +13,23 @@ from typing import Any
 
 import pytest
 
-from pytest_binance_replay.hooks import Hooks, Landing
+from pytest_binance_replay.hooks import (
+    Hooks,
+    Landing,
+    _create_connection,
+    _dns_getaddrinfo,
+    _dns_gethostbyname,
+    _dns_query,
+    _loop_getaddrinfo,
+)
 
 REPLACED = {
     "_socket": ["getaddrinfo", "gethostbyname", "gethostbyname_ex", "gethostbyaddr"],
     "socket": ["gethostbyname", "gethostbyname_ex", "gethostbyaddr"],
+}
+METHODS: dict[type, list[str]] = {
+    socket.socket: ["connect", "connect_ex"],
+    ssl.SSLContext: ["wrap_socket", "wrap_bio"],
 }
 
 
@@ -41,8 +54,17 @@ def snapshot() -> list[object]:
     """Everything that hooks replace, as it is now."""
     modules = {name: importlib.import_module(name) for name in REPLACED}
     functions = [getattr(modules[m], n) for m, names in REPLACED.items() for n in names]
-    classes = (socket.socket, ssl.SSLContext, ssl.SSLSocket)
-    return [*functions, *(dict(vars(kind)) for kind in classes), list(sys.meta_path)]
+    methods = [getattr(kind, name) for kind, names in METHODS.items() for name in names]
+    finders = [finder for finder in sys.meta_path if isinstance(finder, Hooks)]
+    return [*functions, *methods, *finders]
+
+
+class Turner(Witness):
+    """Sends everybody to one port."""
+
+    def turn(self, host: object, port: object) -> tuple[Landing, int] | None:
+        super().turn(host, port)
+        return Landing("127.0.0.1", str(host), port), 4433
 
 
 def test_removed_a_thousand_times_everything_is_what_it_was() -> None:
@@ -54,19 +76,29 @@ def test_removed_a_thousand_times_everything_is_what_it_was() -> None:
     assert snapshot() == before
 
 
-def test_what_others_replaced_meanwhile_stays_theirs(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_what_others_replaced_meanwhile_stays_theirs() -> None:
     original = socket.gethostbyname
+    hooks = Hooks(Witness())
+    hooks.install()
+    theirs = socket.gethostbyname = partial(socket.gethostbyname)
+    hooks.remove()
+    seen, socket.gethostbyname = socket.gethostbyname, original
+    assert seen is theirs
+    assert theirs("127.0.0.1") == "127.0.0.1"
+
+
+def test_what_others_put_back_meanwhile_is_hooked_again() -> None:
+    before, original = snapshot(), socket.gethostbyname
     witness = Witness()
     hooks = Hooks(witness)
+    for _ in range(3):
+        hooks.install()
+        socket.gethostbyname("127.0.0.1")
+        socket.gethostbyname = original
     hooks.install()
-    theirs = partial(socket.gethostbyname)
-    monkeypatch.setattr(socket, "gethostbyname", theirs)
     hooks.remove()
-    assert socket.gethostbyname is theirs
-    assert socket.gethostbyname("127.0.0.1") == "127.0.0.1"
-    monkeypatch.setattr(socket, "gethostbyname", original)
+    assert len(witness.asked) == 3
+    assert snapshot() == before
 
 
 def test_a_name_taken_long_ago_is_asked_about_too() -> None:
@@ -129,6 +161,76 @@ def test_a_copied_landing_is_plain_text() -> None:
         assert type(made) is str
 
 
+# uvloop and aiodns, without them
+
+
+def echo(*args: Any, **settings: Any) -> Any:
+    return args[1:], settings
+
+
+async def async_echo(*args: Any, **settings: Any) -> Any:
+    return args[1:], settings
+
+
+NAMED = {"server_hostname": "api.binance.com"}
+
+
+@pytest.mark.parametrize(
+    ("given", "passed"),
+    [
+        ({}, {}),
+        ({"ssl": True}, {"ssl": True, **NAMED}),
+        ({"ssl": True, "server_hostname": None}, {"ssl": True, **NAMED}),
+        ({"ssl": True, "server_hostname": "x"}, {"ssl": True, "server_hostname": "x"}),
+    ],
+)
+def test_a_loops_connection_keeps_the_name_for_tls(
+    given: dict[str, Any], passed: dict[str, Any]
+) -> None:
+    connect = _create_connection(async_echo, Turner())
+    done = asyncio.run(connect(None, "factory", "api.binance.com", 443, **given))
+    assert done == (("factory", "127.0.0.1", 4433), passed)
+
+
+def test_a_loops_connection_to_others_is_passed_on() -> None:
+    connect = _create_connection(async_echo, Witness())
+    done = asyncio.run(connect(None, "factory", "x", 443, ssl=True))
+    assert done == (("factory", "x", 443), {"ssl": True})
+
+
+def test_a_loops_lookup_gives_a_landing() -> None:
+    async def resolve(*args: Any) -> Any:
+        return [(2, 1, 6, "", args[1:])]
+
+    lookup = _loop_getaddrinfo(resolve, Turner())
+    found = asyncio.run(lookup(None, "api.binance.com", 443))
+    assert found == [(2, 1, 6, "", ("127.0.0.1", 4433))]
+    assert found[0][4][0].exchange_host == "api.binance.com"
+
+
+def test_a_loops_lookup_of_others_is_passed_on() -> None:
+    lookup = _loop_getaddrinfo(async_echo, Witness())
+    assert asyncio.run(lookup(None, "x", 443, type=1)) == (("x", 443), {"type": 1})
+
+
+@pytest.mark.parametrize(
+    ("road", "expected"), [(Witness(), ("x", 443)), (Turner(), ("127.0.0.1", 4433))]
+)
+def test_another_resolver_is_given_the_address(
+    road: Witness, expected: tuple[str, int]
+) -> None:
+    host, port = expected
+    lookup = _dns_getaddrinfo(echo, road)
+    assert lookup(None, "x", port=443) == ((host,), {"family": 0, "port": port})
+    assert _dns_gethostbyname(echo, road)(None, "x", 2) == ((host, 2), {})
+
+
+def test_another_resolver_is_asked_for_records_of_others() -> None:
+    witness = Witness()
+    assert _dns_query(echo, witness)(None, "x", "A") == (("x", "A"), {})
+    assert witness.asked == [("x",)]
+
+
 # Imports to come
 
 LATE_TLS = """
@@ -161,6 +263,30 @@ def test_a_module_imported_later_is_hooked_then() -> None:
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == "asked about example.org\n"
+
+
+def test_hooks_can_go_when_the_finders_were_replaced(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    before = snapshot()
+    hooks = Hooks(Witness())
+    hooks.install()
+    others = [finder for finder in sys.meta_path if finder is not hooks]
+    monkeypatch.setattr(sys, "meta_path", others)
+    hooks.remove()
+    assert sys.meta_path is others
+    monkeypatch.undo()
+    hooks.remove()
+    assert snapshot() == before
+
+
+def test_a_module_that_is_barred_is_no_hindrance(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "aiodns", None)
+    hooks = Hooks(Witness())
+    hooks.install()
+    hooks.remove()
 
 
 def test_a_module_that_is_not_there_is_not_found() -> None:

@@ -45,6 +45,9 @@ GOOD: list[tuple[str, object, object]] = [
     ("time", "rebase", "rebase"),
     ("routes", None, None),
     ("routes", "any", "any"),
+    ("redirect", True, True),
+    ("redirect", "true", True),
+    ("redirect", "false", False),
     ("check", {}, {}),
     ("check", {"missing": "warn"}, {"missing": "warn"}),
     ("check", "missing=warn", {"missing": "warn"}),
@@ -71,6 +74,7 @@ BAD: list[tuple[str, object]] = [
     *(("market", value) for value in ("futures", "SPOT", "", 1)),
     *(("time", value) for value in ("now", None, ["recorded"])),
     *(("routes", value) for value in ("old", "", False)),
+    *(("redirect", value) for value in ("yes", "", None, 1, [True])),
     *(("check", value) for value in (None, "missing", "missing=loud", "unused=warn")),
     *(("check", value) for value in ({"unused": "warn"}, {"missing": None}, [1])),
 ]
@@ -138,7 +142,7 @@ def test_an_unknown_setting_is_told_what_there_is() -> None:
         parse_setting("spede", 3, "binance_replay(spede=3)")
     assert str(caught.value) == (
         "binance_replay(spede=3): unknown setting; there are speed, max_gap, start, "
-        "start_after, at_end, lag, market, time, routes, check."
+        "start_after, at_end, lag, market, time, routes, redirect, check."
     )
 
 

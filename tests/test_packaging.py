@@ -121,7 +121,7 @@ def test_the_metadata_say_what_users_look_for(built: Path) -> None:
         entry_points = wheel.read(f"{info}/entry_points.txt").decode()
         assert f"{info}/licenses/LICENSE" in wheel.namelist()
     assert found["License-Expression"] == "MIT"
-    assert found.get_all("Provides-Extra") == ["all", "hypothesis", "zstd"]
+    assert found.get_all("Provides-Extra") == ["all", "hypothesis", "tls", "zstd"]
     assert "Framework :: Pytest" in found.get_all("Classifier", [])
     assert "binance_replay = pytest_binance_replay.plugin" in entry_points
     assert "binance-replay = pytest_binance_replay.cli:main" in entry_points
@@ -129,14 +129,15 @@ def test_the_metadata_say_what_users_look_for(built: Path) -> None:
 
 @pytest.mark.parametrize("requirement", PROJECT["dependencies"])
 def test_a_dependency_has_a_floor_and_no_cap(requirement: str) -> None:
-    assert re.fullmatch(r"[a-z-]+>=[0-9.]+", requirement)
+    assert re.fullmatch(r"[a-z0-9-]+>=[0-9.]+", requirement)
 
 
 def test_the_lowest_environment_runs_on_the_declared_floors() -> None:
     tox = configparser.ConfigParser(interpolation=None)
     tox.read(ROOT / "tox.ini", encoding="utf-8")
     extras = PROJECT["optional-dependencies"]
-    declared = [*PROJECT["dependencies"], *extras["hypothesis"], *extras["zstd"]]
+    ours = [*extras["hypothesis"], *extras["tls"], *extras["zstd"]]
+    declared = [*PROJECT["dependencies"], *ours]
     pinned = tox["testenv:lowest"]["deps"].split()
     floors = [item.partition(";")[0].replace(">=", "==") for item in declared]
     assert sorted(pinned) == sorted(floors)

@@ -288,7 +288,11 @@ def test_a_round_is_marked_where_it_begins() -> None:
     ]
     looped = Loop(lambda: iter(batches), spot).batches()
     others = [
-        [(place, line.name, line.fields.get("round")) for place, line in batch.others]
+        [
+            (place, line.name, line.fields.get("round"))
+            for place, line in batch.others
+            if isinstance(line, Mark)
+        ]
         for batch in islice(looped, 9)
     ]
     plain = (0, "reconnected", None)

@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 import pytest
+
+from pytest_binance_replay.errors import MissingExtraError
+from pytest_binance_replay.tls import Authority
+
+# pytester forgets what a run in this process imported, and cryptography, which is
+# partly compiled, does not survive being imported again.
+with contextlib.suppress(MissingExtraError):
+    Authority().close()
 
 TRADE = '{"e":"trade","E":1795168800003,"s":"BTCUSDT","p":"1.10","q":"2","M":true}'
 HEADER = '{"cassette":1,"market":"spot"}\n'

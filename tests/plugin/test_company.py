@@ -366,8 +366,8 @@ def test_our_options_and_keys_have_our_name(pytester: pytest.Pytester) -> None:
     ours = lines[start : lines.index("", start)]
     options = [line.split("=")[0] for line in ours if line.startswith("  -")]
     assert all(option.startswith("  --binance-") for option in options)
-    assert len(options) == len([x for x in lines if x.startswith("  --binance-")]) == 11
-    assert len([x for x in lines if x.startswith("  binance_")]) == 11
+    assert len(options) == len([x for x in lines if x.startswith("  --binance-")]) == 12
+    assert len([x for x in lines if x.startswith("  binance_")]) == 12
 
 
 def test_our_fixtures_have_our_name(pytester: pytest.Pytester) -> None:

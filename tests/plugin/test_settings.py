@@ -19,6 +19,7 @@ VALUES = {
     "market": ("usdm", "spot"),
     "time": ("rebase", "recorded"),
     "routes": ("any", "live"),
+    "redirect": ("true", "false"),
     "check": ("missing=warn", "missing=ignore"),
 }
 CAN_BE_WRONG = sorted(VALUES.keys() - {"start_after"})  # any text may be asked for
