@@ -38,7 +38,7 @@ def recordings(tmp_path: Path) -> Path:
     folder = tmp_path / "data" / "recordings"
     folder.mkdir(parents=True)
     (folder / "dip.jsonl").write_text(TEXT, "utf-8")
-    (folder / "rise.jsonl.gz").write_bytes(gzip.compress(TEXT.encode()))
+    (folder / "rise.jsonl.gz").write_bytes(gzip.compress(TEXT.encode(), mtime=0))
     return folder
 
 
@@ -172,7 +172,7 @@ def test_a_demo_never_stands_in_for_a_missing_file(factory: ReplayFactory) -> No
 def test_two_files_of_one_name_are_named_from_the_root(
     factory: ReplayFactory, recordings: Path
 ) -> None:
-    (recordings / "dip.jsonl.gz").write_bytes(gzip.compress(TEXT.encode()))
+    (recordings / "dip.jsonl.gz").write_bytes(gzip.compress(TEXT.encode(), mtime=0))
     with pytest.raises(CassetteNameError) as caught:
         factory("dip")
     assert str(caught.value) == (

@@ -79,9 +79,9 @@ PACK: dict[str, Callable[[bytes], bytes]] = {
     "plain": bytes,
     "gzip": gzip.compress,
     "gzip members": lambda raw: b"".join(
-        gzip.compress(line) for line in raw.splitlines(keepends=True)
+        gzip.compress(line, mtime=0) for line in raw.splitlines(keepends=True)
     ),
-    "zero padding": lambda raw: gzip.compress(raw) + bytes(20_000),
+    "zero padding": lambda raw: gzip.compress(raw, mtime=0) + bytes(20_000),
     "zstd": zstd,
     "zstd frames": lambda raw: b"".join(map(zstd, raw.splitlines(keepends=True))),
     "zstd skippable": lambda raw: b"\x50\x2a\x4d\x18\x03\0\0\0abc" + zstd(raw),
@@ -277,7 +277,7 @@ def test_a_compressed_cassette_gives_each_line_decompressed_before_the_cut(
     tmp_path: Path,
 ) -> None:
     lines: list[Line] = [trade(number) for number in range(2000)]
-    raw = gzip.compress(text_of(lines))
+    raw = gzip.compress(text_of(lines), mtime=0)
     path = write(tmp_path / "dip.jsonl.gz", raw[: len(raw) // 2])
     assert 800 < len(read(path).lines) < 1200
 
@@ -291,7 +291,9 @@ def test_a_cut_is_told_in_words(tmp_path: Path) -> None:
     )
 
 
-@pytest.mark.parametrize("cut", [b'{"cassette":1,"mar', gzip.compress(b"{}")[:7]])
+@pytest.mark.parametrize(
+    "cut", [b'{"cassette":1,"mar', gzip.compress(b"{}", mtime=0)[:7]]
+)
 def test_a_file_cut_in_its_first_line_has_no_frames(tmp_path: Path, cut: bytes) -> None:
     path = write(tmp_path / "dip.jsonl", cut)
     reader = CassetteReader(path)
@@ -351,7 +353,7 @@ def test_frames_taken_out_by_hand_are_warned_of(tmp_path: Path) -> None:
             "is empty. Restore it from git, or record it: pytest --record-binance",
         ),
         (
-            gzip.compress(b""),
+            gzip.compress(b"", mtime=0),
             "is empty. Restore it from git, or record it: pytest --record-binance",
         ),
         (b"\x89PNG\r\n\x1a\n\0\0", f"is not a cassette: it is binary data. {FORM}"),
@@ -457,7 +459,7 @@ def test_damaged_compressed_data_is_an_error_behind_the_whole_lines(
 
 
 def test_what_follows_gzip_data_and_is_none_is_damage(tmp_path: Path) -> None:
-    raw = gzip.compress(text_of(LINES)) + b"\0\0garbage"
+    raw = gzip.compress(text_of(LINES), mtime=0) + b"\0\0garbage"
     path = write(tmp_path / "dip.jsonl.gz", raw)
     with pytest.raises(CassetteFormatError, match=r"gz:7: damaged gzip data"):
         batches_of(path)
