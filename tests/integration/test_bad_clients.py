@@ -289,6 +289,7 @@ def test_a_client_that_cannot_be_served_is_told_and_so_is_the_test(
         assert len([good.recv(timeout=5) for _ in BULKY]) == len(BULKY)
         rig.thread.ask(rig.store.clear)  # What the sleeper still needs is lost.
         assert b"The replay server failed" in read_all(late)
+        rig.wait_until(lambda: rig.server.failures)
         assert [type(error) for error in rig.server.failures] == [IndexError]
     record = rig.thread.ask(rig.hub.records)[0]
     assert record.close_code == 1011
