@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import json
+import os
 import subprocess
 import sys
 from bisect import bisect_right
@@ -158,12 +159,14 @@ def test_at_speed_1_frames_arrive_exactly_when_they_are_due(
 @pytest.mark.parametrize("neighbour", ["awake", "asleep"])
 def test_memory_does_not_grow_with_the_tape(shared_data: Path, neighbour: str) -> None:
     largest = shared_data / "hftbacktest-spot-20240808" / "session.jsonl.gz"
+    root = Path(__file__).parents[2]
     done = subprocess.run(
         [sys.executable, "-m", "tests.integration.play_largest", largest, neighbour],
         capture_output=True,
         text=True,
         check=True,
-        cwd=Path(__file__).parents[2],
+        cwd=root,
+        env={**os.environ, "PYTHONPATH": str(root)},
     )
     early_kib, late_kib, sent_kib = map(int, done.stdout.split())
     assert sent_kib > 25_000
