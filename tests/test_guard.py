@@ -344,6 +344,7 @@ def test_the_guard_imports_nothing_heavy() -> None:
     assert done.stdout == "[]\n"
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # looks at all there is
 def test_a_blocked_attempt_keeps_nothing_of_the_bot_alive() -> None:
     class Bot:
         pass

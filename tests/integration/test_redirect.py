@@ -12,6 +12,7 @@ import subprocess
 import sys
 import urllib.request
 from collections.abc import Iterator
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -393,6 +394,10 @@ except OSError as error:
 """
 
 
+@pytest.mark.skipif(
+    int(version("websockets").partition(".")[0]) < 15,
+    reason="websockets before 15 takes no proxy from the environment",
+)
 def test_a_bot_in_a_subprocess_lands_by_its_environment(
     place: LandingPlace, carrier: Carrier, authority: Authority
 ) -> None:
