@@ -37,11 +37,11 @@ def take(bot: BlockingConnection) -> list[bytes]:
     A client answers pings before it looks at what came with them; the pong to a ping
     of its own shows that it has.
     """
-    assert bot.ping().wait(5)
+    assert bot.ping().wait(30)
     found: list[bytes] = []
     while True:
         try:
-            found.append(bot.recv(timeout=0.001, decode=False))
+            found.append(bot.recv(timeout=0.01, decode=False))
         except TimeoutError:
             return found
 
