@@ -10,6 +10,7 @@ import asyncio
 import logging
 import socket
 from dataclasses import replace
+from itertools import chain
 from typing import TYPE_CHECKING, Any, NamedTuple
 from weakref import WeakSet
 
@@ -188,8 +189,7 @@ class ReplayServer:
 
     async def close(self) -> None:
         """Say good-bye to all clients, leave no task and no socket behind."""
-        for server in self._servers:
-            server.close(close_connections=False)
+        await self._stop_accepting()
         goodbyes = [
             asyncio.ensure_future(link.hang_up(1001, "")) for link in self._open_links()
         ]
@@ -200,6 +200,19 @@ class ReplayServer:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _stop_accepting(self) -> None:
+        """Leave who knocks from now on to the next server on the port.
+
+        A connection that asyncio took a moment ago and has not handed over would be
+        dropped unclosed if its server closed first.
+        """
+        loop = asyncio.get_running_loop()
+        for listener in chain.from_iterable(server.sockets for server in self._servers):
+            loop.remove_reader(listener.fileno())
+        await asyncio.sleep(0)  # noqa: TID251 - yields, does not wait
+        for server in self._servers:
+            server.close(close_connections=False)
 
     async def _cut_all(self) -> None:
         """End what is still connected, also who has not said what for yet."""

@@ -57,7 +57,7 @@ ENGINE = (
     ("factory",),
 )
 EDGE = (
-    ("marks",),
+    ("marks", "commands"),
     ("plugin", "cli"),
     ("__init__", "__main__"),
 )
@@ -76,7 +76,9 @@ DEAR_MODULES = {"asyncio", "hypothesis", "pydantic", "websockets", "zstandard"}
 # Their tests are not in a file of the module's own name.
 TESTED_IN = {
     "__init__": "test_architecture.py",
-    "__main__": "test_cli.py",
+    "__main__": "commands/test_serve.py",
+    "cli": "commands",
+    "commands": "commands",
     "control": "integration/test_control.py",
     "errors": "test_architecture.py",  # and each sentence where it is raised
     "desk": "integration/test_rest.py",

@@ -347,8 +347,8 @@ def test_what_is_not_built_yet_says_so(
 
 def say_to(redirect: str, folder: Path) -> subprocess.CompletedProcess[str]:
     """Have a process say something where a shell redirects it."""
-    words = "from pytest_binance_replay.cli import _say; import sys; "
-    words += "_say(sys.stdout, 'the URLs'); _say(sys.stderr, 'what is wrong')"
+    words = "from pytest_binance_replay.commands.console import say; import sys; "
+    words += "say(sys.stdout, 'the URLs'); say(sys.stderr, 'what is wrong')"
     return subprocess.run(
         ["/bin/sh", "-c", f"'{sys.executable}' -c \"{words}\" {redirect}"],
         capture_output=True,

@@ -1,0 +1,27 @@
+"""What all commands share: exit codes, and lines said to a terminal."""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typing import TextIO
+
+FINE, UNSOUND, USAGE, NETWORK = 0, 1, 2, 3
+"""Exit codes: fine; the thing checked is not sound; wrong usage; network."""
+
+
+def say(stream: TextIO | None, text: str) -> None:
+    """Write lines to a stream, which may be closed: then nobody wants to know."""
+    if stream is None:
+        return
+    try:
+        stream.write(f"{text}\n")
+        stream.flush()
+    except OSError:
+        # The interpreter flushes once more when it ends, and would complain.
+        with suppress(OSError), Path(os.devnull).open("w", encoding="utf-8") as nowhere:
+            os.dup2(nowhere.fileno(), stream.fileno())
