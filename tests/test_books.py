@@ -35,6 +35,7 @@ RECORDINGS: list[tuple[str, Market]] = [
     ("hftbacktest-usdm-20240808", "usdm"),
     ("jayhere1-spot-20260704", "spot"),
 ]
+LONG = {name for name, _ in RECORDINGS if name.startswith("hftbacktest")}
 POSITIONS = 50
 ENOUGH = 200
 
@@ -88,7 +89,13 @@ class Recording:
         return [event for _, event in events[first:last]]
 
 
-@pytest.fixture(scope="module", params=RECORDINGS, ids=[n for n, _ in RECORDINGS])
+@pytest.fixture(
+    scope="module",
+    params=[
+        pytest.param(r, id=r[0], marks=[pytest.mark.slow] if r[0] in LONG else [])
+        for r in RECORDINGS
+    ],
+)
 def recording(request: pytest.FixtureRequest, shared_data: Path) -> Recording:
     """Return each real recording that has a snapshot."""
     name, market = request.param

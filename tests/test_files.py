@@ -507,6 +507,7 @@ def peak_bytes(path: Path, frames: int) -> int:
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
+@pytest.mark.slow
 def test_a_cassette_is_read_in_constant_memory(tmp_path: Path, suffix: str) -> None:
     short = peak_bytes(tmp_path / f"short{suffix}", 20_000)
     long = peak_bytes(tmp_path / f"long{suffix}", 80_000)
@@ -514,6 +515,7 @@ def test_a_cassette_is_read_in_constant_memory(tmp_path: Path, suffix: str) -> N
     assert long < 4_000_000  # of 8 MB
 
 
+@pytest.mark.slow
 def test_real_recordings_read_whole(shared_sessions: list[Path]) -> None:
     for path in shared_sessions:
         with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:

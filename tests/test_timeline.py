@@ -263,6 +263,7 @@ def test_candles_of_the_demo_stay_on_their_grid(looped_demo: list[Seen]) -> None
     assert {len(times_ms) for times_ms in opened.values()} == {3}
 
 
+@pytest.mark.slow
 def test_three_rounds_of_every_real_recording_go_on_as_one(
     shared_sessions: list[Path],
 ) -> None:

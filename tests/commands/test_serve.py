@@ -138,6 +138,7 @@ def test_a_simple_client_gets_its_answer_and_readable_events(serve: Serve) -> No
         assert (event["symbol"], event["price"]) == ("BTCUSDT", 97249.24)
 
 
+@pytest.mark.slow
 def test_a_looped_tape_goes_on_with_fresh_ids(serve: Serve) -> None:
     serving = serve("--speed", "50")
     with connect(f"{serving.url}/ws/btcusdt@trade") as bot:

@@ -254,6 +254,7 @@ def test_who_never_reads_lags_and_holds_nobody(open_rig: OpenRig) -> None:
         assert rig.thread.ask(lambda: rig.hub.clients[0].cursor) < len(BULKY)
 
 
+@pytest.mark.slow
 def test_who_reads_late_still_gets_everything(open_rig: OpenRig) -> None:
     rig = open_rig(SessionSource(BULKY), speed="asap", stuck_seconds=0.3)
     late = shake_hands(rig.url, PATH, receive_bytes=65536)

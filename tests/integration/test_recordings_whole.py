@@ -10,8 +10,9 @@ import subprocess
 import sys
 from bisect import bisect_right
 from functools import cache
-from itertools import accumulate
+from itertools import accumulate, islice
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -21,23 +22,41 @@ from tests.conftest import SHARED_DATA
 from tests.integration.bots import dial, join, read, request, take
 from tests.integration.conftest import OpenReplay, OpenRig
 
-SAMPLE_FRAMES = 10_000
+SAMPLE_FRAMES = 2_000
+LARGE_BYTES = 200_000
 Recorded = list[tuple[int, str, bytes]]
 
 SESSIONS = sorted(SHARED_DATA.glob("*/session*.jsonl*"))
+
+
+def name_of(path: Path) -> str:
+    return path.parent.name + path.name.removeprefix("session")
+
+
+def beginning_and_whole(path: Path) -> list[Any]:
+    """A large recording goes from end to end where there is time for it."""
+    if path.stat().st_size < LARGE_BYTES:
+        return [pytest.param(path, None, id=name_of(path))]
+    whole = f"{name_of(path)}-whole"
+    return [
+        pytest.param(path, SAMPLE_FRAMES, id=f"{name_of(path)}-beginning"),
+        pytest.param(path, None, id=whole, marks=pytest.mark.slow),
+    ]
+
+
 each_session = pytest.mark.parametrize(
-    "path",
-    SESSIONS or [pytest.param(None, marks=pytest.mark.skip("no ../shared/data"))],
-    ids=[path.parent.name + path.name.removeprefix("session") for path in SESSIONS],
+    ("path", "count"),
+    [case for path in SESSIONS for case in beginning_and_whole(path)]
+    or [pytest.param(None, None, marks=pytest.mark.skip("no ../shared/data"))],
 )
 
 
 @cache
-def recorded(path: Path) -> Recorded:
+def recorded(path: Path, count: int | None) -> Recorded:
     """What a file holds, cut out of its lines without our own reader."""
     found = []
     with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as lines:
-        for line in lines:
+        for line in islice(lines, count):
             head, _, data = line.rstrip(b"\r\n").partition(b', "data": ')
             if not data:
                 head, _, data = line.rstrip(b"\r\n").partition(b',"data":')
@@ -62,12 +81,13 @@ def wrapped(stream: str, payload: bytes) -> bytes:
 @pytest.mark.asyncio
 @each_session
 async def test_raw_frames_are_what_was_received(
-    open_replay: OpenReplay, path: Path
+    open_replay: OpenReplay, path: Path, count: int | None
 ) -> None:
-    frames = recorded(path)
+    frames = recorded(path, count)
     replay = open_replay(path, speed="asap", market=market_of(path), routes="any")
     async with join(f"{replay.ws_url}/ws/{'/'.join(streams_of(frames))}") as bot:
-        playing = replay.play()
+        await replay.wait_for_subscription()
+        playing = replay.step(len(frames)) if count else replay.play()
         assert await read(bot, len(frames)) == [payload for _, _, payload in frames]
         assert (await playing).frames == len(frames)
     assert replay.problems() == []
@@ -76,11 +96,11 @@ async def test_raw_frames_are_what_was_received(
 @pytest.mark.asyncio
 @each_session
 async def test_combined_frames_are_wrapped_and_nothing_else(
-    open_replay: OpenReplay, path: Path
+    open_replay: OpenReplay, path: Path, count: int | None
 ) -> None:
-    frames = recorded(path)[:SAMPLE_FRAMES]
+    frames = recorded(path, count)
     replay = open_replay(path, speed="asap", market=market_of(path), routes="any")
-    names = "/".join(streams_of(recorded(path)))
+    names = "/".join(streams_of(frames))
     async with join(f"{replay.ws_url}/stream?streams={names}") as bot:
         await replay.wait_for_subscription()
         stepping = replay.step(len(frames))
@@ -94,9 +114,9 @@ async def test_combined_frames_are_wrapped_and_nothing_else(
 @pytest.mark.asyncio
 @each_session
 async def test_what_is_subscribed_to_arrives(
-    open_replay: OpenReplay, path: Path
+    open_replay: OpenReplay, path: Path, count: int | None
 ) -> None:
-    frames = recorded(path)[:SAMPLE_FRAMES]
+    frames = recorded(path, count)
     replay = open_replay(
         path, speed="asap", market=market_of(path), routes="any", start="manual"
     )
@@ -111,9 +131,9 @@ async def test_what_is_subscribed_to_arrives(
 @pytest.mark.asyncio
 @each_session
 async def test_two_clients_share_a_tape_and_get_their_own(
-    open_replay: OpenReplay, path: Path
+    open_replay: OpenReplay, path: Path, count: int | None
 ) -> None:
-    frames = recorded(path)[:SAMPLE_FRAMES]
+    frames = recorded(path, count)
     names = streams_of(frames)
     parts = [names[::2], names[1::2] or names]
     wanted = [[p for _, stream, p in frames if stream in part] for part in parts]
@@ -131,9 +151,9 @@ async def test_two_clients_share_a_tape_and_get_their_own(
 
 @each_session
 def test_at_speed_1_frames_arrive_exactly_when_they_are_due(
-    open_rig: OpenRig, path: Path
+    open_rig: OpenRig, path: Path, count: int | None
 ) -> None:
-    frames = recorded(path)
+    frames = recorded(path, count)
     market: Market = "spot" if "-spot-" in str(path) else "usdm"
     source = CassetteSource(path, path.name, market=market, warn=lambda _: None)
     rig = open_rig(source, speed=1)
@@ -142,21 +162,21 @@ def test_at_speed_1_frames_arrive_exactly_when_they_are_due(
         rig.wait_until(rig.hub.listeners)
         playing = rig.play()
         times_us = list(accumulate((t for t, _, _ in frames), max))
+        moments = sorted(set(times_us))
         now_us, number = times_us[0], 0
-        for moment_us in sorted(set(times_us))[:12]:
-            due = bisect_right(times_us, moment_us)
-            if moment_us > now_us:
-                rig.pass_time(moment_us - 1 - now_us, number)
-                assert take(bot) == []
-                rig.pass_time(1, due)
-            else:
-                rig.pass_time(0, due)
-            assert take(bot) == [payload for _, _, payload in frames[number:due]]
-            now_us, number = moment_us, due
+        sampled = moments[12 :: len(moments) // 50 + 1]
+        for moment_us in (*moments[:12], *sampled, moments[-1]):
+            # Just before it is due, and when it is.
+            for time_us in sorted({now_us, moment_us - 1, moment_us} - {now_us - 1}):
+                due = bisect_right(times_us, time_us)
+                rig.pass_time(time_us - now_us, due)
+                assert take(bot) == [payload for _, _, payload in frames[number:due]]
+                now_us, number = time_us, due
         playing.cancel()
 
 
 @pytest.mark.parametrize("neighbour", ["awake", "asleep"])
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_tape(shared_data: Path, neighbour: str) -> None:
     largest = shared_data / "hftbacktest-spot-20240808" / "session.jsonl.gz"
     root = Path(__file__).parents[2]

@@ -141,7 +141,9 @@ def real_usdm(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
     return make_cassette(shared_data / USDM, "usdm", target, 10_000)
 
 
-@pytest.fixture(params=["demo", "real_spot", "real_usdm"])
+@pytest.fixture(
+    params=["demo", "real_spot", pytest.param("real_usdm", marks=pytest.mark.slow)]
+)
 def tape(request: pytest.FixtureRequest) -> tuple[Path, str, list[str]]:
     """A cassette, its market and the symbols whose books can be had."""
     path: Path = request.getfixturevalue(request.param)

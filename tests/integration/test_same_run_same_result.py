@@ -7,6 +7,8 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import pytest
+
 from pytest_binance_replay.cassette import Frame
 from pytest_binance_replay.options import Speed
 from pytest_binance_replay.replay import BinanceReplay
@@ -14,7 +16,6 @@ from tests.integration.bots import ask, dial, take
 from tests.integration.conftest import OpenReplay
 from tests.staging import START_US, trade
 
-RUNS = 200
 STREAMS = ("btcusdt@trade", "ethusdt@trade", "bnbusdt@trade")
 FRAMES = [Frame(START_US + n * 700, STREAMS[n * 7 % 3], trade(n)) for n in range(60)]
 
@@ -69,10 +70,13 @@ def run_scenario(replay: BinanceReplay) -> list[bytes]:
         return said + take(bot)
 
 
-def test_200_runs_give_the_same_transcript(open_replay: OpenReplay) -> None:
+@pytest.mark.parametrize("runs", [20, pytest.param(200, marks=pytest.mark.slow)])
+def test_every_run_gives_the_same_transcript(
+    open_replay: OpenReplay, runs: int
+) -> None:
     speeds: list[Speed] = ["asap", "auto", 50]
     transcripts = set()
-    for n in range(RUNS):
+    for n in range(runs):
         start = "auto" if n % 10 == 0 else "manual"
         with (
             load(n),

@@ -61,6 +61,7 @@ def test_on_workers(pytester: pytest.Pytester) -> None:
     result.assert_outcomes(passed=5)
 
 
+@pytest.mark.slow
 def test_a_failure_on_a_worker_is_told_as_here(pytester: pytest.Pytester) -> None:
     pytest.importorskip("xdist")
     test = """
@@ -91,6 +92,7 @@ def test_a_failure_on_a_worker_is_told_as_here(pytester: pytest.Pytester) -> Non
     )
 
 
+@pytest.mark.slow
 def test_a_wrong_mark_is_a_usage_error_on_workers(pytester: pytest.Pytester) -> None:
     pytest.importorskip("xdist")
     test = PLAIN + "\n@pytest.mark.binance_replay(speed=0)\ndef test_it(): pass\n"

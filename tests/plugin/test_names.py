@@ -174,6 +174,7 @@ def test_a_renamed_cassette_is_found_by_its_header(
     pytester.runpytest_inprocess().assert_outcomes(passed=1)
 
 
+@pytest.mark.slow
 def test_a_test_that_a_distributor_renames_keeps_its_cassette(
     pytester: pytest.Pytester, add_cassette: Add
 ) -> None:
