@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     from pytest_binance_replay.options import Options
 
 
+RECORD_COMMAND = "pytest --record-binance"
+
+
 class ReplayFactory:
     """Starts replays on one thread; `binance_replay_factory` is one.
 
@@ -39,6 +42,7 @@ class ReplayFactory:
         defaults: Settings that hold unless a call says otherwise, checked.
         overrides: Settings that hold whatever a call says, checked.
         guarded: Whether this process is kept from the exchange while one runs.
+        record_command: What errors name as the way to record what is missing.
     """
 
     def __init__(
@@ -49,12 +53,14 @@ class ReplayFactory:
         defaults: Mapping[str, object] | None = None,
         overrides: Mapping[str, object] | None = None,
         guarded: bool = True,
+        record_command: str = RECORD_COMMAND,
     ) -> None:
         self._directory = directory
         self._root = root or directory.parent
         self._defaults = dict(defaults or {})
         self._overrides = dict(overrides or {})
         self._guarded = guarded
+        self._record_command = record_command
         self._thread: LoopThread | None = None
         self._authority: Authority | None = None
         self._replays: list[BinanceReplay] = []
@@ -114,7 +120,7 @@ class ReplayFactory:
             host: Address to listen on.
             port: Port to listen on; 0 takes a free one.
         """
-        command = "pytest --record-binance" + (f" {shlex.quote(test)}" if test else "")
+        command = self._record_command + (f" {shlex.quote(test)}" if test else "")
         with self._naming(command):
             if cassettes is None:
                 found = find_cassette_of_test(default_name, test, self._directory)
@@ -165,6 +171,7 @@ class ReplayFactory:
             yield
         except CassetteNotFoundError as error:
             directory = error.directory.replace(str(self._root) + os.sep, "")
+            directory = "this folder" if directory == os.curdir else directory
             raise CassetteNotFoundError(
                 error.name, directory, error.nearest, command
             ) from None

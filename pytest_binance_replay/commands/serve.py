@@ -34,6 +34,7 @@ _EXPECTED = {
     "at_end": "'hold', 'close' or 'loop'",
 }
 _NEEDS_A_TEST = {("start", "manual"), ("at_end", "fail")}
+_RECORD_COMMAND = "binance-replay record STREAM... -o FILE"
 _SIGNALS = ("SIGINT", "SIGTERM", "SIGBREAK")  # the last is Windows's Ctrl-Break
 _LOOK_SECONDS = 0.2
 
@@ -116,7 +117,7 @@ def run(options: argparse.Namespace) -> int:
     settings = _settings(options)
     from pytest_binance_replay.factory import ReplayFactory
 
-    factory = ReplayFactory(Path(), guarded=False)
+    factory = ReplayFactory(Path(), guarded=False, record_command=_RECORD_COMMAND)
     try:
         replay = factory(
             *map(_cassette, options.cassettes or [DEMO]),

@@ -278,7 +278,7 @@ def test_what_clients_ask_in_vain_is_told_once(serve: Serve) -> None:
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
-        (["nosuch"], "No cassette 'nosuch' in ."),
+        (["nosuch"], "No cassette 'nosuch' in this folder. To record it: binance-"),
         (["demo:nosuch"], "No bundled cassette 'demo:nosuch'; nearest: 'demo:spot'"),
         (["--speed", "0"], "--speed=0: expected 'auto', 'asap' or a number above 0."),
         (["--speed="], "--speed=: expected 'auto', 'asap' or a number above 0."),
