@@ -35,7 +35,7 @@ RECORDINGS: list[tuple[str, Market]] = [
     ("hftbacktest-usdm-20240808", "usdm"),
     ("jayhere1-spot-20260704", "spot"),
 ]
-LONG = {name for name, _ in RECORDINGS if name.startswith("hftbacktest")}
+SHORT = {"cryptofeed-spot-20211012", "jayhere1-spot-20260704"}
 POSITIONS = 50
 ENOUGH = 200
 
@@ -92,7 +92,7 @@ class Recording:
 @pytest.fixture(
     scope="module",
     params=[
-        pytest.param(r, id=r[0], marks=[pytest.mark.slow] if r[0] in LONG else [])
+        pytest.param(r, id=r[0], marks=[] if r[0] in SHORT else [pytest.mark.slow])
         for r in RECORDINGS
     ],
 )

@@ -52,8 +52,16 @@ DIALS = [
 ]
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _only_our_own() -> Iterator[None]:
+    """What other tests have in memory is not walked through after each of these."""
+    gc.freeze()
+    yield
+    gc.unfreeze()
+
+
 @pytest.fixture(autouse=True)
-def _collected() -> Iterator[None]:
+def _collected(_only_our_own: None) -> Iterator[None]:
     """What a client leaves is collected while it is known whose it is."""
     yield
     gc.collect()
