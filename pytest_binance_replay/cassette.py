@@ -18,9 +18,9 @@ from __future__ import annotations
 import base64
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple, NoReturn, TypeAlias, get_args
+from typing import NamedTuple, NoReturn, TypeAlias, get_args, overload
 
 from pytest_binance_replay.errors import CassetteFormatError, CassetteLineError
 from pytest_binance_replay.streams import Market
@@ -123,6 +123,53 @@ class End:
 Line: TypeAlias = Header | Frame | RestAnswer | Mark | End
 
 
+class LineEnds(Sequence[bytes]):
+    """Payloads still in the ends of their lines, cut out when one is asked for.
+
+    What follows the time in a line of the usual form is, but for the opening brace,
+    what goes over the wire on a combined stream; whoever wants that needs no payload.
+
+    Args:
+        ends: Of each line, what follows its time: from ``"stream":`` to the last brace.
+        streams: Stream names, as written in the lines.
+    """
+
+    __slots__ = ("_payloads", "_streams", "ends")
+
+    def __init__(self, ends: Sequence[bytes], streams: Sequence[bytes]) -> None:
+        self.ends = ends
+        self._streams = streams
+        self._payloads: list[bytes] | None = None
+
+    def cut(self) -> list[bytes]:
+        """Return the payloads."""
+        if self._payloads is None:
+            starts = {name: len(name) + _AROUND_STREAM for name in {*self._streams}}
+            self._payloads = [
+                end[starts[name] : -1]
+                for end, name in zip(self.ends, self._streams, strict=True)
+            ]
+        return self._payloads
+
+    def __len__(self) -> int:
+        return len(self.ends)
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(self.cut())
+
+    @overload
+    def __getitem__(self, index: int) -> bytes: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[bytes]: ...
+    def __getitem__(self, index: int | slice) -> bytes | list[bytes]:
+        return self.cut()[index]
+
+    def __eq__(self, other: object) -> bool:
+        return self.cut() == (other.cut() if isinstance(other, LineEnds) else other)
+
+    __hash__ = None  # type: ignore[assignment]
+
+
 @dataclass(frozen=True, slots=True)
 class Batch:
     """The lines of one block: its frames as parallel lists, and the others.
@@ -139,7 +186,7 @@ class Batch:
 
     times_us: list[int]
     streams: list[bytes]
-    payloads: list[bytes]
+    payloads: Sequence[bytes]
     others: list[tuple[int, Line]]
     lines: int = field(default=0, compare=False)
 
@@ -553,8 +600,13 @@ def _line_form(blanks: bytes) -> re.Pattern[bytes]:
     return re.compile(rb"^(?:%b|.*)$" % frame, re.MULTILINE)
 
 
+_CANONICAL_FRAME = re.compile(
+    rb'^\{"t":(0|[1-9][0-9]{0,16}),("stream":"([^"\\\x00-\x1f]+)","data":\{.*\}\})$',
+    re.MULTILINE,
+)
 _CANONICAL_LINE = _line_form(b"")
 _SPACED_LINE = _line_form(rb"[ \t\r]*")
+_AROUND_STREAM = len(b'"stream":"","data":')
 
 _Cuts: TypeAlias = list[tuple[bytes, bytes, bytes, bytes]]
 
@@ -578,18 +630,25 @@ def parse_block(
         CassetteFormatError: At the first line that is no cassette line, or is a header
             and not the first.
     """
-    form = _CANONICAL_LINE
-    head = form.match(raw)
-    if not (head and head[1]):  # lines of one file are mostly alike
-        form, trusted = _SPACED_LINE, False
+    is_canonical = _CANONICAL_FRAME.match(raw) is not None  # as then most lines are
+    alone = trusted or not _MEMBER_AFTER_OBJECT.search(raw)
+    if is_canonical and alone and _is_utf8(raw):
+        lines = raw.count(b"\n") + (not raw.endswith(b"\n"))
+        frames = _CANONICAL_FRAME.findall(raw)
+        if len(frames) == lines:
+            times, ends, streams = zip(*frames, strict=True)
+            names = list(streams)
+            payloads = LineEnds(ends, names)
+            return Batch(list(map(int, times)), names, payloads, [], lines=lines)
+    form = _CANONICAL_LINE if is_canonical else _SPACED_LINE
     cuts: _Cuts = form.findall(raw)
     if raw.endswith(b"\n"):
         cuts.pop()
-    times, streams, objects, _ = zip(*cuts, strict=True)
-    alone = trusted or not _MEMBER_AFTER_OBJECT.search(raw)
-    if alone and all(objects) and _is_utf8(raw):
-        times_us = list(map(int, times))
-        return Batch(times_us, list(streams), list(objects), [], lines=len(cuts))
+    if not is_canonical and not _MEMBER_AFTER_OBJECT.search(raw) and _is_utf8(raw):
+        times, streams, objects, _ = zip(*cuts, strict=True)
+        if all(objects):
+            times_us = list(map(int, times))
+            return Batch(times_us, list(streams), list(objects), [], lines=len(cuts))
     return _parse_lines(raw, cuts, first_line, path)
 
 
@@ -605,7 +664,8 @@ def _is_utf8(raw: bytes) -> bool:
 
 def _parse_lines(raw: bytes, cuts: _Cuts, first_line: int, path: str) -> Batch:
     """Read lines of all kinds, parsing those that are not surely frames."""
-    batch = Batch([], [], [], [], lines=len(cuts))
+    payloads: list[bytes] = []
+    batch = Batch([], [], payloads, [], lines=len(cuts))
     lines = zip(raw.split(b"\n"), cuts, strict=False)
     for number, (line, (time, stream, in_braces, in_brackets)) in enumerate(
         lines, first_line
@@ -613,13 +673,18 @@ def _parse_lines(raw: bytes, cuts: _Cuts, first_line: int, path: str) -> Batch:
         if _is_frame(line, in_braces, in_brackets):
             batch.times_us.append(int(time))
             batch.streams.append(stream)
-            batch.payloads.append(in_braces or in_brackets)
+            payloads.append(in_braces or in_brackets)
         elif line and not line.isspace():
             parsed = _parse_at(path, number, line)
-            in_front = first_line == 1 and not batch.times_us and not batch.others
+            in_front = first_line == 1 and not payloads and not batch.others
             if isinstance(parsed, Header) and not in_front:
                 raise _second_header(path, number)
-            _append(batch, parsed)
+            if isinstance(parsed, Frame):
+                batch.times_us.append(parsed.receive_time_us)
+                batch.streams.append(parsed.stream.encode())
+                payloads.append(parsed.payload)
+            else:
+                batch.others.append((len(payloads), parsed))
     return batch
 
 
@@ -638,15 +703,6 @@ def _parse_at(path: str, number: int, raw: bytes) -> Line:
         return parse_line(raw)
     except CassetteLineError as error:
         raise CassetteFormatError(path, number, str(error)) from None
-
-
-def _append(batch: Batch, line: Line) -> None:
-    if isinstance(line, Frame):
-        batch.times_us.append(line.receive_time_us)
-        batch.streams.append(line.stream.encode())
-        batch.payloads.append(line.payload)
-    else:
-        batch.others.append((len(batch.times_us), line))
 
 
 def _second_header(path: str, number: int) -> CassetteFormatError:

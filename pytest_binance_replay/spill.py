@@ -28,7 +28,7 @@ class SpillFile:
         """Append a block."""
         if self._file is None:
             self._file = tempfile.TemporaryFile(prefix="binance-replay-")  # noqa: SIM115 - closed by close()
-        lists = (block.times_us, block.due_us, block.keys, block.payloads)
+        lists = (block.times_us, block.due_us, block.keys, list(block.payloads))
         data = marshal.dumps((block.first, *lists))
         self._firsts.append(block.first)
         self._places.append((self._file.seek(0, 2), len(data)))

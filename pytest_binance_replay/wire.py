@@ -11,16 +11,18 @@ import enum
 from collections import Counter
 from dataclasses import dataclass
 from functools import partial
-from itertools import accumulate, compress
+from itertools import accumulate, chain, compress
+from operator import add
 from typing import TYPE_CHECKING
 
+from pytest_binance_replay.cassette import LineEnds
 from pytest_binance_replay.editing import convert_times
 from pytest_binance_replay.protocols.binance import combined_text
 from pytest_binance_replay.protocols.simple import format_event
 from pytest_binance_replay.streams import event_kind
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from pytest_binance_replay.streams import Market
 
@@ -44,16 +46,27 @@ def _header(size: int) -> bytes:
 
 
 class _Headers(dict[int, bytes]):
-    """Heads by size, made when first needed; only sizes below 64 KiB are kept."""
+    """Heads by size, made when first needed; only sizes below 64 KiB are kept.
+
+    A frame of size 0 is none, and has no head.
+
+    Args:
+        start: What the text of every frame begins with, ahead of that size.
+    """
+
+    def __init__(self, start: bytes = b"") -> None:
+        super().__init__({0: b""})
+        self._start = start
 
     def __missing__(self, size: int) -> bytes:
-        header = _header(size)
+        header = _header(len(self._start) + size) + self._start
         if size < _MEDIUM:
             self[size] = header
         return header
 
 
 _HEADERS = _Headers()
+_OPEN_HEADERS = _Headers(b"{")
 
 
 def text_frame(text: bytes) -> bytes:
@@ -62,7 +75,7 @@ def text_frame(text: bytes) -> bytes:
     Args:
         text: UTF-8.
     """
-    return _HEADERS[len(text)] + text
+    return _header(len(text)) + text
 
 
 class Form(enum.Enum):
@@ -131,15 +144,20 @@ class Wire:
 
     Args:
         keys: Stream keys of the block's frames.
-        pieces: The bytes of each frame; none for one that the view does not hold.
+        heads: The head of each WebSocket frame, which may reach into its text; empty
+            for a frame that the view does not hold.
+        bodies: The rest of each.
     """
 
-    __slots__ = ("_counts", "_data", "_keys", "_offsets", "_sizes")
+    __slots__ = ("_bodies", "_counts", "_data", "_heads", "_keys", "_offsets")
 
-    def __init__(self, keys: list[bytes], pieces: list[bytes]) -> None:
+    def __init__(
+        self, keys: Sequence[bytes], heads: Sequence[bytes], bodies: Sequence[bytes]
+    ) -> None:
         self._keys = keys
-        self._data = b"".join(pieces)
-        self._sizes = list(map(len, pieces))
+        self._heads = heads
+        self._bodies = bodies
+        self._data = b"".join(chain.from_iterable(zip(heads, bodies, strict=True)))
         self._offsets: list[int] | None = None
         self._counts: Counter[bytes] | None = None
 
@@ -150,19 +168,20 @@ class Wire:
             start: First frame, counted from the start of the block.
             stop: Frame after the last.
         """
-        if start == 0 and stop == len(self._sizes):
+        if start == 0 and stop == len(self._keys):
             return self._data
         if self._offsets is None:
-            self._offsets = list(accumulate(self._sizes, initial=0))
+            sizes = map(add, map(len, self._heads), map(len, self._bodies))
+            self._offsets = list(accumulate(sizes, initial=0))
         return memoryview(self._data)[self._offsets[start] : self._offsets[stop]]
 
     def counts(self, start: int, stop: int) -> Counter[bytes]:
         """Count the same frames by stream key; the answer is not to be changed."""
-        if start > 0 or stop < len(self._sizes):
-            sizes = self._sizes[start:stop]
-            return Counter(compress(self._keys[start:stop], sizes))
+        if start > 0 or stop < len(self._keys):
+            heads = self._heads[start:stop]
+            return Counter(compress(self._keys[start:stop], heads))
         if self._counts is None:
-            self._counts = Counter(compress(self._keys, self._sizes))
+            self._counts = Counter(compress(self._keys, self._heads))
         return self._counts
 
 
@@ -185,7 +204,7 @@ class Block:
         times_us: list[int],
         due_us: list[int],
         keys: list[bytes],
-        payloads: list[bytes],
+        payloads: Sequence[bytes],
     ) -> None:
         self.first = first
         self.times_us = times_us
@@ -206,7 +225,7 @@ class Block:
         """Return the bytes for a view, made on first use."""
         wire = self._wires.get(view)
         if wire is None:
-            wire = self._wires[view] = Wire(self.keys, _pieces(self, view))
+            wire = self._wires[view] = _frame(self, view)
         return wire
 
     def counts(self, view: View, start: int, stop: int) -> Counter[bytes]:
@@ -229,25 +248,39 @@ class Block:
         return part(self.first, slice(at)), part(number, slice(at, None))
 
 
-def _pieces(block: Block, view: View) -> list[bytes]:
-    """Frame each payload that a view holds; b"" stands for the others."""
+def _frame(block: Block, view: View) -> Wire:
+    """Frame each payload that a view holds."""
     present = view.keys.intersection(block.keys)
-    payloads: Sequence[bytes | None] = block.payloads
-    if rewrite := view.rewriters(present):
-        payloads = [
-            rewrite[key](payload) if key in rewrite else payload
-            for key, payload in zip(block.keys, block.payloads, strict=True)
+    rewrite = view.rewriters(present)
+    is_combined = view.form is Form.COMBINED
+    if is_combined and not rewrite and isinstance(block.payloads, LineEnds):
+        ends = _held(block.keys, block.payloads.ends, present)
+        return Wire(block.keys, _heads(ends, _OPEN_HEADERS), ends)
+    texts: Sequence[bytes] = block.payloads
+    if rewrite:
+        texts = [
+            (rewrite[key](text) or b"") if key in rewrite else text
+            for key, text in zip(block.keys, texts, strict=True)
         ]
-    rows = zip(block.keys, payloads, strict=True)
-    if view.form is not Form.COMBINED:
-        return [
-            _HEADERS[len(text)] + text if key in present and text is not None else b""
-            for key, text in rows
+    texts = _held(block.keys, texts, present)
+    if is_combined:
+        starts = {key: combined_text(view.name(key), b"")[:-1] for key in present}
+        texts = [
+            starts[key] + text + b"}" if text else b""
+            for key, text in zip(block.keys, texts, strict=True)
         ]
-    heads = {key: combined_text(view.name(key), b"")[:-1] for key in present}
-    return [
-        _HEADERS[len(head) + len(text) + 1] + head + text + b"}"
-        if text is not None and (head := heads.get(key)) is not None
-        else b""
-        for key, text in rows
-    ]
+    return Wire(block.keys, _heads(texts, _HEADERS), texts)
+
+
+def _held(
+    keys: Sequence[bytes], texts: Sequence[bytes], present: frozenset[bytes]
+) -> Sequence[bytes]:
+    """Empty the texts of frames that a view does not hold."""
+    if present.issuperset(keys):
+        return texts
+    rows = zip(keys, texts, strict=True)
+    return [text if key in present else b"" for key, text in rows]
+
+
+def _heads(texts: Sequence[bytes], headers: Mapping[int, bytes]) -> list[bytes]:
+    return list(map(headers.__getitem__, map(len, texts)))
