@@ -9,6 +9,8 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import contextlib
+import select
+import selectors
 import socket
 import sys
 import threading
@@ -28,14 +30,34 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _TICK_SECONDS = 0.005
+_Epoll: type = getattr(selectors, "EpollSelector", type(None))
 _OWN_THREAD = (
     "a predicate that is asked about frames runs on the server's thread and cannot "
     "wait for the server; look at the frame and at plain values only"
 )
 
 
+class _PreciseSelector(selectors.DefaultSelector):
+    """Waits to the microsecond where epoll would round up to the millisecond.
+
+    An epoll instance can itself be waited for, and `select` takes microseconds.
+    """
+
+    def select(self, timeout: float | None = None) -> list[Any]:
+        if timeout is None or timeout <= 0 or not isinstance(self, _Epoll):
+            return super().select(timeout)
+        try:
+            select.select([self], [], [], timeout)
+        except ValueError:  # its number is beyond what `select` takes
+            return super().select(timeout)
+        return super().select(0)
+
+
 class _SteadyLoop(asyncio.SelectorEventLoop):
     """An event loop whose time goes on when a test freezes time."""
+
+    def __init__(self) -> None:
+        super().__init__(_PreciseSelector())
 
     def time(self) -> float:
         return monotonic_seconds()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import selectors
+import socket
 import sys
 import threading
 from collections.abc import Awaitable, Callable, Iterator
@@ -13,7 +15,13 @@ import freezegun
 import pytest
 from pytest_socket import disable_socket, enable_socket
 
-from pytest_binance_replay.background import Handle, LoopThread, PolledHandle
+from pytest_binance_replay.background import (
+    Handle,
+    LoopThread,
+    PolledHandle,
+    _PreciseSelector,
+)
+from pytest_binance_replay.clock import monotonic_seconds
 from pytest_binance_replay.errors import (
     ForgottenHandleError,
     ReplayClosedError,
@@ -431,3 +439,35 @@ def test_a_wait_that_is_called_off_while_it_is_finished_says_so(
     handles.append(poll(thread, lambda: True, finish=finish))
     with pytest.raises(ReplayClosedError):
         handles[0].wait()
+
+
+# Waiting to the microsecond
+
+
+class FarSelector(_PreciseSelector):
+    """One that was opened when there were many files already."""
+
+    def fileno(self) -> int:
+        return 5000
+
+
+@pytest.mark.parametrize("kind", [_PreciseSelector, FarSelector])
+@pytest.mark.parametrize("timeout", [None, 0, 0.0001, 5])
+def test_what_is_ready_ends_the_wait(
+    kind: type[_PreciseSelector], timeout: float | None
+) -> None:
+    near, far = socket.socketpair()
+    with near, far, kind() as selector:
+        key = selector.register(near, selectors.EVENT_READ)
+        far.send(b"!")
+        assert selector.select(timeout) == [(key, selectors.EVENT_READ)]
+
+
+@pytest.mark.parametrize("kind", [_PreciseSelector, FarSelector])
+def test_a_wait_is_not_cut_short(kind: type[_PreciseSelector]) -> None:
+    near, far = socket.socketpair()
+    with near, far, kind() as selector:
+        selector.register(near, selectors.EVENT_READ)
+        started = monotonic_seconds()
+        assert selector.select(0.0007) == []
+        assert monotonic_seconds() - started >= 0.0007
