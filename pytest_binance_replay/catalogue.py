@@ -24,10 +24,17 @@ class Catalogue:
         streams: Stream names of each market on the tape; a frame that a test pushes
             adds to them.
         routes: How the markets treat their routes; `live` for one that is not named.
+        recorded: What `streams` held in the beginning, when nothing had been pushed.
     """
 
     streams: dict[Market, set[str]]
     routes: Mapping[Market, Routes] = field(default_factory=dict)
+    recorded: Mapping[Market, frozenset[str]] = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Remember what is on the tape before any frame is pushed."""
+        held = self.streams.items()
+        self.recorded = {market: frozenset(names) for market, names in held}
 
     @property
     def markets(self) -> tuple[Market, ...]:

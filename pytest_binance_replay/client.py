@@ -136,7 +136,7 @@ class Client:
             sent=_by_name(self.sent, catalogue),
             missed={name: count for name, count in self.missed.items() if count},
             left_out=self.left_out,
-            behind=released - self.cursor if is_listening else 0,
+            behind=max(released - self.cursor, 0) if is_listening else 0,
             pongs=self.pongs,
             connected=self.connected,
             close_code=self.close_code,

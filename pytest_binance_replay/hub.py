@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 from pytest_binance_replay.client import Client
+from pytest_binance_replay.derived.recipes import told_of
 from pytest_binance_replay.errors import ReplayError
 from pytest_binance_replay.journal import (
     ClientRecord,
@@ -40,6 +41,8 @@ if TYPE_CHECKING:
 
     from pytest_binance_replay.catalogue import Catalogue
     from pytest_binance_replay.client import Keys
+    from pytest_binance_replay.derived.loom import Loom
+    from pytest_binance_replay.derived.recipes import Recipe
     from pytest_binance_replay.streams import Market
     from pytest_binance_replay.tape import Tape
 
@@ -85,6 +88,7 @@ class Hub:
     Args:
         tape: The tape being played.
         catalogue: What it holds.
+        loom: Derives streams that it does not hold; None derives nothing.
 
     Attributes:
         clients: Every connection so far, in the order of connecting.
@@ -92,7 +96,8 @@ class Hub:
         asked: Stream names, as clients gave them and as we name them, and REST paths
             that were ever asked for.
         missing: What was asked for in vain, each thing once, whoever asked; a stream
-            counts if no header names it, whether or not frames of it turn up.
+            counts if no header names it and it cannot be derived, whether or not
+            frames of it turn up.
         subscriptions_made: How many subscriptions clients have made.
         departures: How many connections have ended.
         reconnects: How many of them were followed by another connection.
@@ -101,8 +106,11 @@ class Hub:
         on_change: Called whenever any of this has changed.
     """
 
-    def __init__(self, tape: Tape, catalogue: Catalogue) -> None:
+    def __init__(
+        self, tape: Tape, catalogue: Catalogue, loom: Loom | None = None
+    ) -> None:
         self.tape = tape
+        self.loom = loom
         self.catalogue = catalogue
         self.clients: list[Client] = []
         self.rest_requests: deque[RestRequest] = deque(maxlen=_KEPT_REQUESTS)
@@ -322,11 +330,12 @@ class Hub:
 
     def _subscribe(self, client: Client, names: Iterable[str]) -> None:
         new = [name for name in names if name not in client.names]
+        self._derive(client, new)
         self._add(client, {name: self._native_keys(client, name) for name in new})
 
     def _add(self, client: Client, feeds: Mapping[str, Keys]) -> None:
         if not client.view.keys:
-            client.cursor = self.tape.released
+            client.cursor = self.tape.next_recorded
         client.names.update(feeds)
         for name, keys in feeds.items():
             self.asked.update([name, *map(self.catalogue.name, keys)])
@@ -360,14 +369,20 @@ class Hub:
         self.on_change()
 
     def _gone_by(self, client: Client, key: bytes) -> int:
-        """Count the released frames of a stream that lie behind a client's cursor."""
-        ahead, number, released = 0, client.cursor, self.tape.released
-        while number < released:
+        """Count the frames of a stream that lie behind a client's cursor."""
+        cursor, released = client.cursor, self.tape.released
+        lagging = self._count(key, cursor, released)
+        return self.tape.counts[key] - lagging + self._count(key, released, cursor)
+
+    def _count(self, key: bytes, start: int, stop: int) -> int:
+        """Count the frames of a stream from one number to another."""
+        count, number = 0, start
+        while number < stop:
             block = self.tape.block_at(number)
-            keys = block.keys[number - block.first : released - block.first]
-            ahead += keys.count(key)
+            keys = block.keys[number - block.first : stop - block.first]
+            count += keys.count(key)
             number = block.end
-        return self.tape.counts[key] - ahead
+        return count
 
     def _unsubscribe(self, client: Client, names: Iterable[str]) -> None:
         for name in names:
@@ -379,11 +394,11 @@ class Hub:
 
     def _native_keys(self, client: Client, name: str) -> Keys:
         known = self.catalogue.streams[client.market]
-        if name not in known:
+        if name not in known and self._recipe(client, name) is None:
             in_other_case = name.lower() in map(str.lower, known)
             reason: Reason = "case" if in_other_case else "stream"
             self._miss(client, name, reason, guess=lambda: nearest_streams(name, known))
-        if self.catalogue.keeps_silent(client.market, name, client.address.route):
+        if self._keeps_silent(client, name):
             self._miss(client, name, "route")
             return ()
         return (stream_key(name, client.view.prefix),)
@@ -397,12 +412,43 @@ class Hub:
         names = simple.native_names(request.pair, request.stream)
         held = [name for name in names if name in known]
         if not held:
+            held = [name for name in names if self._recipe(client, name) is not None]
+            self._derive(client, held[:1])
+        if not held:
             label = f"{request.pair}-{request.stream}"
             self._miss(
                 client, label, "pair", guess=lambda: _nearest_pairs(label, known)
             )
         feeds = held[:1] or names
         return tuple(stream_key(name, client.view.prefix) for name in feeds)
+
+    def _keeps_silent(self, client: Client, name: str) -> bool:
+        return self.catalogue.keeps_silent(client.market, name, client.address.route)
+
+    # Derived streams
+
+    def _recipe(self, client: Client, name: str) -> Recipe | None:
+        return None if self.loom is None else self.loom.find(client.market, name)
+
+    def _derive(self, client: Client, names: Iterable[str]) -> None:
+        audible = [name for name in names if not self._keeps_silent(client, name)]
+        self.derive(client.market, audible)
+
+    def derive(self, market: Market, names: Iterable[str]) -> None:
+        """Have streams on the tape from now on that no cassette holds.
+
+        Args:
+            market: Their market.
+            names: Stream names; what a cassette holds, or what cannot be derived, is
+                left as it is.
+        """
+        if self.loom is None:
+            return
+        found = [self.loom.find(market, name) for name in names]
+        new = self.loom.add(recipe for recipe in found if recipe is not None)
+        if new:
+            gone = self.tape.reweave(self.loom.batches_from)
+            self.tape.counts.update({key: gone[key] for key in new})
 
     # What is missing
 
@@ -449,6 +495,10 @@ class Hub:
         self.on_change()
 
     # What a test looks at
+
+    def derivations(self) -> list[str]:
+        """Say of each derived stream what it is derived from."""
+        return [] if self.loom is None else told_of(self.loom.recipes.values())
 
     def records(self) -> tuple[ClientRecord, ...]:
         """Return all connections so far, in the order of connecting."""

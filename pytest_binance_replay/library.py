@@ -10,12 +10,13 @@ from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
-from itertools import accumulate, islice
+from itertools import accumulate, chain, islice
 from threading import Lock
 from typing import TYPE_CHECKING
 
 from pytest_binance_replay.cassette import Batch, Frame, RestAnswer
 from pytest_binance_replay.catalogue import Catalogue, Routes
+from pytest_binance_replay.derived.loom import Loom
 from pytest_binance_replay.errors import CassetteFormatError, MarketUnknownError
 from pytest_binance_replay.files import CassetteReader, Summary, summarise
 from pytest_binance_replay.protocols.simple import native_names
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
+    from pytest_binance_replay.derived.recipes import Recipe
     from pytest_binance_replay.errors import BinanceReplayWarning
     from pytest_binance_replay.journal import Missing
     from pytest_binance_replay.streams import Market
@@ -268,7 +270,7 @@ class Library:
 
         Their receive times are on the tape's own time line, moved as its frames are.
         """
-        answers = [answer for s in self.sources for answer in s.rest_answers()]
+        answers = self._recorded_answers()
         moved_us = self._moved_us()
         return sorted(
             (replace(a, receive_time_us=a.receive_time_us + moved_us) for a in answers),
@@ -287,6 +289,17 @@ class Library:
             return True
         return any(s.market == market and s.really_has(name) for s in self.sources)
 
+    def market_of(self, name: str) -> Market:
+        """Return the market that a stream belongs to.
+
+        Returns:
+            The first that has it, else the first that can derive it, else the first.
+        """
+        catalogue = self.catalogue
+        holding = (m for m, names in catalogue.streams.items() if name in names)
+        deriving = (m for m in catalogue.markets if self._recipe(m, name))
+        return next(chain(holding, deriving, catalogue.markets))
+
     def confirms(self, missing: Missing) -> bool:
         """Return whether something reported missing is, now that one can look closer.
 
@@ -296,7 +309,8 @@ class Library:
             case "stream" | "case":
                 return not self.has(missing.market, missing.asked)
             case "route":
-                return self.has(missing.market, missing.asked)
+                held = self.has(missing.market, missing.asked)
+                return held or self._recipe(missing.market, missing.asked) is not None
             case "pair":
                 pair, _, stream = missing.asked.rpartition("-")
                 names = native_names(pair, stream)
@@ -307,14 +321,31 @@ class Library:
         """Read the frames of the tape as they were recorded.
 
         Args:
-            stream: Only frames of this stream; None reads all.
+            stream: Only frames of this stream; one that no cassette has is derived
+                where it can be. None reads all recorded ones.
         """
-        for batch in self.batches():
+        loom = self._loom()
+        if stream is not None and not self._records(stream):
+            found = (loom.find(market, stream) for market in self.catalogue.markets)
+            loom.add(filter(None, found))
+        for batch in loom.batches():
             rows = zip(batch.times_us, batch.streams, batch.payloads, strict=True)
             for time_us, key, payload in rows:
                 name = self.catalogue.name(key)
                 if stream in {None, name}:
                     yield Frame(time_us, name, payload)
+
+    def _loom(self) -> Loom:
+        return Loom(self.batches, self.catalogue, self._recorded_answers)
+
+    def _recorded_answers(self) -> list[RestAnswer]:
+        return [answer for source in self.sources for answer in source.rest_answers()]
+
+    def _records(self, name: str) -> bool:
+        return any(name in names for names in self.catalogue.recorded.values())
+
+    def _recipe(self, market: Market, name: str) -> Recipe | None:
+        return self._loom().find(market, name)
 
 
 def _first_time_us(batches: Iterator[Batch]) -> int | None:

@@ -33,6 +33,8 @@ from pytest_binance_replay.tls import Authority
 from pytest_binance_replay.wire import stream_key
 
 if TYPE_CHECKING:
+    import asyncio
+    import socket
     from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
     from pathlib import Path
     from types import TracebackType
@@ -53,6 +55,10 @@ if TYPE_CHECKING:
     from pytest_binance_replay.wire import Block
 
     Until = float | str | datetime | Callable[..., object]
+    StageOpener = Callable[
+        [Library, Options, socket.socket, asyncio.AbstractEventLoop],
+        Coroutine[Any, Any, Stage],
+    ]
 
 T = TypeVar("T")
 
@@ -78,6 +84,7 @@ class BinanceReplay:
         test: What pytest calls the test, for errors.
         authority: Returns the authority that vouches for the port for TLS.
         guarded: Whether this process is kept from the exchange meanwhile.
+        stage_opener: What serves a tape without sources.
     """
 
     def __init__(
@@ -93,9 +100,11 @@ class BinanceReplay:
         test: str | None = None,
         authority: Callable[[], Authority] = Authority,
         guarded: bool = False,
+        stage_opener: StageOpener = open_stage,
     ) -> None:
         self._thread = thread
         self._test = test
+        self._stage_opener = stage_opener
         self._authority = authority
         self._secure: SecurePort | None = None
         self._guard: Guard | None = None
@@ -126,7 +135,8 @@ class BinanceReplay:
         options = self._options
         library = Library(sources, routes=options.routes, market=options.market)
         loop = self._thread.loop
-        return self._thread.call(open_stage(library, options, self._listener, loop))
+        opener = open_stage if sources else self._stage_opener
+        return self._thread.call(opener(library, options, self._listener, loop))
 
     def _stand_guard(self, *, guarded: bool) -> None:
         """Keep this process from the exchange, or lead it here."""
@@ -319,7 +329,7 @@ class BinanceReplay:
         if n < 1:
             msg = f"step({n}): expected 1 or more"
             raise ValueError(msg)
-        key = None if stream is None else self._key(stream)
+        key = None if stream is None else self._awaited_key(stream)
         return self._order(self._control.step(ToCount(n, key)), f"step({n})")
 
     def advance(self, seconds: float | str) -> Handle[Position]:
@@ -376,7 +386,8 @@ class BinanceReplay:
         """Read the frames that the tape holds, as they were recorded.
 
         Args:
-            stream: Only frames of this stream; None reads all.
+            stream: Only frames of this stream; one that no cassette has is derived
+                where it can be. None reads all recorded ones.
         """
         return self._stage.library.frames(stream)
 
@@ -586,6 +597,7 @@ class BinanceReplay:
             requests=self._ask(lambda: tuple(stage.hub.rest_requests)),
             missing=self._missing_errors(),
             blocked=() if self._guard is None else self._guard.blocked,
+            derived=self._ask(stage.hub.derivations),
             last=[Frame(t, stage.hub.catalogue.name(k), p) for t, k, p in last],
         )
 
@@ -629,13 +641,17 @@ class BinanceReplay:
         return handle
 
     def _market_of(self, stream: str) -> Market:
-        streams = self._stage.library.catalogue.streams
-        holding = (market for market, names in streams.items() if stream in names)
-        return next(holding, next(iter(streams)))
+        return self._stage.library.market_of(stream)
 
     def _key(self, stream: str) -> bytes:
         market = self._market_of(stream)
         return stream_key(stream, self._stage.library.catalogue.prefix(market))
+
+    def _awaited_key(self, stream: str) -> bytes:
+        """Return the key of a stream to stop at; see to it that there is one."""
+        market, hub = self._market_of(stream), self._stage.hub
+        self._ask(lambda: hub.derive(market, [stream]))
+        return self._key(stream)
 
     def _goal(self, until: Until | None) -> Goal:
         if until is None:
@@ -643,7 +659,7 @@ class BinanceReplay:
         if callable(until):
             return ToFrame(until, self._frame_at)
         if isinstance(until, str) and ("@" in until or until.startswith("!")):
-            return ToCount(1, self._key(until))
+            return ToCount(1, self._awaited_key(until))
         time_us = parse_moment(f"play(until={until!r})", until, self._stage.tape)
         return ToTime(self._ask(time_us))
 

@@ -21,6 +21,7 @@ WIDTH = 100
 _SHOWN_REQUESTS = 5
 _SHOWN_CLIENTS = 10
 _SHOWN_MISSING = 10
+_SHOWN_DERIVED = 10
 _SHOWN_STREAMS = 8
 _ANSWER_WIDTH = 60
 _LEAST_WIDTH = 20
@@ -35,6 +36,7 @@ def describe(
     requests: Sequence[RestRequest],
     missing: Sequence[object],
     blocked: Sequence[object] = (),
+    derived: Sequence[str] = (),
     last: Sequence[Frame],
 ) -> str:
     """Describe a replay.
@@ -47,6 +49,8 @@ def describe(
         requests: Requests over HTTP, oldest first.
         missing: What clients asked for in vain, one sentence each.
         blocked: What was kept from reaching the exchange, one sentence each.
+        derived: What was derived from what, because no cassette has it: each stream
+            once, as `btcusdt@depth from btcusdt@depth@100ms`.
         last: The newest released frames, oldest first.
 
     Returns:
@@ -59,6 +63,7 @@ def describe(
         *_clients(clients),
         *_rest(requests),
         *_missing(missing),
+        *_derived(derived),
         *(line for sentence in blocked for line in _wrapped(f"blocked: {sentence}")),
     ]
     if last:
@@ -119,6 +124,12 @@ def _missing(sentences: Sequence[object]) -> Iterator[str]:
     for sentence in sentences[:_SHOWN_MISSING]:
         yield from _wrapped(f"missing: {sentence}")
     yield from _left_out(len(sentences) - _SHOWN_MISSING, "more thing", verb="missing")
+
+
+def _derived(streams: Sequence[str]) -> Iterator[str]:
+    for stream in streams[:_SHOWN_DERIVED]:
+        yield from _wrapped(f"derived: {stream}")
+    yield from _left_out(len(streams) - _SHOWN_DERIVED, "more stream", verb="derived")
 
 
 def _frame(frame: Frame) -> str:

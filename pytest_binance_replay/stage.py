@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from pytest_binance_replay.clock import RealClock, test_clock_us, wall_us
 from pytest_binance_replay.control import Control
+from pytest_binance_replay.derived.loom import Loom
 from pytest_binance_replay.desk import RestDesk
 from pytest_binance_replay.hub import Hub
 from pytest_binance_replay.player import Player
@@ -75,8 +76,9 @@ async def open_stage(
     """
     store = SpillFile()
     opener = _opener(library, options)
-    tape = _lay_tape(opener, options, store)
-    hub = Hub(tape, library.catalogue)
+    loom = Loom(opener, library.catalogue, library.rest_answers)
+    tape = _lay_tape(loom.batches, options, store)
+    hub = Hub(tape, library.catalogue, loom)
     clock = RealClock(loop)
     player = Player(tape, hub, clock, speed=options.speed, lag=options.lag)
     desk = RestDesk(

@@ -38,6 +38,18 @@ SEAM = "looped"
 _MERGED_FRAMES = 512
 
 
+@dataclass(frozen=True, slots=True)
+class WovenBatch(Batch):
+    """A batch with derived frames between the recorded ones.
+
+    Attributes:
+        derived: Places of the derived frames, in order; each stands somewhere behind
+            a recorded frame of the same batch, or begins it.
+    """
+
+    derived: tuple[int, ...] = ()
+
+
 class Store(Protocol):
     """Where blocks go that a lagging client still needs."""
 
@@ -56,7 +68,8 @@ class Position:
     """Where a tape stands.
 
     Attributes:
-        frames: How many frames of the tape lie before it.
+        frames: How many frames of the tape lie before it; derived ones, which depend
+            on what clients ask for, do not count.
         time_us: Recorded time of the next frame, microseconds since the epoch; None
             at the end of the tape.
     """
@@ -109,6 +122,7 @@ class Tape:
             last wound elsewhere.
         seams: Numbers of the frames that begin a round, as far as they are read and
             not released.
+        wound_to: Number of the recorded frame that the tape was last wound to.
     """
 
     def __init__(
@@ -125,6 +139,7 @@ class Tape:
         self.endless = endless
         self.released = 0
         self.counts: Counter[bytes] = Counter()
+        self.wound_to = 0
         self._time_us: int | None = None
         self._start_us: int | None = None
         self._rewind()
@@ -136,6 +151,8 @@ class Tape:
         self._blocks: deque[Block] = deque()
         self.seams: list[int] = []
         self._pushed: list[int] = []
+        self._derived: list[int] = []
+        self._derived_gone = 0
         self._read_frames = 0
         self._last: tuple[int, int] | None = None
         self._failure: Exception | None = None
@@ -164,6 +181,8 @@ class Tape:
             self.seams = [n for n in self.seams if n >= self.released]
             self.seams.append(block.first)
         self._last = block.times_us[-1], due_us[-1]
+        if isinstance(batch, WovenBatch):
+            self._derived += [block.first + place for place in batch.derived]
         self._read_frames = block.end
         self._blocks.append(block)
         return True
@@ -219,10 +238,11 @@ class Tape:
             head = self.head()
         except ReplayError:
             head = None
+        frames = self.released - self._derived_before(self.released)
         if head is None:
-            return Position(self.released, None)
+            return Position(frames, None)
         block, index = head
-        return Position(self.released, block.times_us[index])
+        return Position(frames, block.times_us[index])
 
     # Releasing and going back over what was released
 
@@ -255,6 +275,10 @@ class Tape:
             lowest: The frame number that the last of the clients stands at.
         """
         blocks = self._blocks
+        if self._derived and self._derived[0] < min(lowest, self.released):
+            gone = bisect_left(self._derived, min(lowest, self.released))
+            self._derived_gone += gone
+            del self._derived[:gone]
         while len(blocks) > 1 and blocks[1].first <= min(lowest, self.released) - 1:
             blocks.popleft()
         while len(blocks) > WINDOW_BLOCKS:
@@ -282,16 +306,28 @@ class Tape:
         self._seek(lambda block: block.first + bisect_left(block.times_us, time_us))
 
     def seek_frame(self, number: int) -> None:
-        """Stand before a frame; at the end if there are not so many."""
-        self._seek(lambda block: min(max(number, block.first), block.end))
+        """Stand before a frame; at the end if there are not so many.
+
+        Args:
+            number: Its number as a position counts, without derived frames.
+        """
+        self._seek(lambda block: self._place_of(number, block))
+
+    def _place_of(self, number: int, block: Block) -> int:
+        row = number + self._derived_before(block.first)
+        for place in self._derived[bisect_left(self._derived, block.first) :]:
+            row += place <= row
+        return min(max(row, block.first), block.end)
 
     def _seek(self, place: Callable[[Block], int]) -> None:
         self._rewind()
         self.released = 0
         self.counts.clear()
+        self.wound_to = 0
         while (head := self.head()) is not None:
             block, _ = head
             self.released = place(block)
+            self.wound_to = self.recorded_number(self.released)
             if self.released < block.end:
                 self._time_us = block.times_us[self.released - block.first]
                 return
@@ -302,36 +338,90 @@ class Tape:
         """Put a frame of the test's own before the next frame, due together with it.
 
         It is no part of the recording: whoever goes back does not meet it again.
+        Derived frames that belong to what was released go out before it.
 
         Args:
             key: Stream key.
             payload: Payload, sent as it is.
             time_us: Its time, for clients and reports, microseconds since the epoch.
         """
+        self.release(self.next_recorded)
         head = self.head()
         due_us = self._last[1] if self._last else time_us
         if head is not None:
             block, index = head
             due_us = block.due_us[index]
         pushed = Block(self.released, [time_us], [due_us], [key], [payload])
-        tail = self._split_off_unreleased()
+        tail = self._split_off(self.released)
         self._blocks.append(pushed)
         for block in tail:
             block.first += 1
         self._blocks.extend(tail)
         self._read_frames += 1
         self.seams = [n + (n >= self.released) for n in self.seams]
+        self._derived = [n + (n >= self.released) for n in self._derived]
         self._pushed.append(self.released)
 
     def recorded_number(self, number: int) -> int:
-        """Return a frame's number on the tape as it was recorded, without pushes."""
-        return number - bisect_left(self._pushed, number)
+        """Return a frame's number on the tape as it was recorded.
 
-    def _split_off_unreleased(self) -> list[Block]:
+        Frames that a test pushed and derived ones do not count.
+
+        Args:
+            number: Its number, not below what all listeners have passed.
+        """
+        pushed = bisect_left(self._pushed, number)
+        return number - pushed - self._derived_before(number)
+
+    def _derived_before(self, number: int) -> int:
+        return self._derived_gone + bisect_left(self._derived, number)
+
+    @property
+    def next_recorded(self) -> int:
+        """Number of the first frame not released that was recorded.
+
+        Derived frames in front of it belong to what was released.
+        """
+        number = self.released
+        for place in self._derived[bisect_left(self._derived, number) :]:
+            if place > number:
+                break
+            number += 1
+        return number
+
+    def reweave(
+        self, open_from: Callable[[int, int], tuple[Iterator[Batch], Counter[bytes]]]
+    ) -> Counter[bytes]:
+        """Read what follows anew, with other derived frames in it.
+
+        What was released stays as it was, and derived frames that follow the last
+        recorded one of it.
+
+        Args:
+            open_from: Starts reading at a recorded frame, and counts derived frames
+                since an earlier one, see `Loom.batches_from`.
+
+        Returns:
+            How many derived frames of each stream would have been released since the
+            tape was last wound elsewhere.
+        """
+        splice = self.next_recorded
+        batches, gone = open_from(self.recorded_number(splice), self.wound_to)
+        if tail := self._split_off(splice):
+            self._last = tail[0].times_us[0], tail[0].due_us[0]
+        self._batches = batches
+        self._failure = None
+        self._read_frames = splice
+        self._derived = [n for n in self._derived if n < splice]
+        self.seams = [n for n in self.seams if n < splice]
+        return gone
+
+    def _split_off(self, number: int) -> list[Block]:
+        """Take the frames from a number on out of what was read."""
         tail: list[Block] = []
-        while self._blocks and self._blocks[-1].end > self.released:
+        while self._blocks and self._blocks[-1].end > number:
             block = self._blocks.pop()
-            before, after = block.split(max(self.released, block.first))
+            before, after = block.split(max(number, block.first))
             tail.insert(0, after)
             if len(before):
                 self._blocks.append(before)

@@ -35,6 +35,7 @@ CORE = (
     ("wire",),
     ("tape", "goals"),
     ("pacing", "timeline", "books"),
+    ("derived",),
     ("protocols.query", "protocols.weights", "protocols.symbol_info"),
     ("protocols.shown", "protocols.exchange_info"),
     ("protocols.depth", "protocols.lists"),

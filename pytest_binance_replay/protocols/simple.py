@@ -12,9 +12,11 @@ Source:
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 from pytest_binance_replay.errors import JsonTextError
 from pytest_binance_replay.protocols.json_text import parse_json
@@ -136,15 +138,8 @@ def format_event(payload: bytes, *, stream: str) -> bytes | None:
         >>> format_event(depth, stream="a@depth")[-45:]
         b'"final_update_id": 2, "bids": [], "asks": []}'
     """
-    event_type, columns = _EVENTS.get(_feature_of(stream), ("", ()))
-    try:
-        event = json.loads(payload)
-        if event["e"] != event_type:
-            return None
-        readable = {column.name: column.read(event) for column in columns}
-        return json.dumps(readable, allow_nan=False).encode()
-    except (ArithmeticError, LookupError, RecursionError, TypeError, ValueError):
-        return None
+    kind = _KINDS.get(_feature_of(stream))
+    return None if kind is None else kind.format(payload)
 
 
 def _feature_of(stream: str) -> str:
@@ -218,8 +213,140 @@ _DEPTH = (
     _Column("bids", "b", _read_levels),
     _Column("asks", "a", _read_levels),
 )
-_EVENTS: dict[str, tuple[str, tuple[_Column, ...]]] = {
-    "trade": ("trade", _TRADE),
-    "ticker": ("24hrTicker", _TICKER),
-    "depth": ("depthUpdate", _DEPTH),
+
+
+# Events by shape
+#
+# Events of one stream look alike: the same members in the same order. Such a shape is
+# learned from an event that was parsed; from then on the members are cut out of the
+# payload and put into a finished text. That gives what parsing gives: a shape whose
+# first event comes out otherwise is not kept, and it takes only values that JSON and
+# Python write alike. Everything else is parsed.
+
+_FORMS = {
+    "text": rb'"[A-Za-z0-9_.-]*"',
+    "integer": rb"0|-?[1-9][0-9]{0,18}",
+    "word": rb"true|false",
+    "levels": rb'\[(?:\["[0-9.]+","[0-9.]+"\](?:,\["[0-9.]+","[0-9.]+"\])*)?\]',
+}
+_MEMBER = re.compile(
+    rb'"(?P<key>[A-Za-z]+)":(?:%b)'
+    % b"|".join(rb"(?P<%b>%b)" % (n.encode(), f) for n, f in _FORMS.items())
+)
+_DECIMAL = rb'"-?[0-9]{1,15}(?:\.[0-9]{1,15})?"'
+_KEPT_SHAPES = 8
+
+_Writer: TypeAlias = Callable[[bytes], bytes]
+
+
+def _write_float(raw: bytes) -> bytes:
+    return repr(float(raw[1:-1])).encode()
+
+
+def _write_levels(raw: bytes) -> bytes:
+    inside = raw[1:-1].replace(b'"],["', b'"}, {"price": "')
+    named = inside.replace(b'","', b'", "quantity": "')
+    return b'[{"price": %b}]' % named[1:-1] if named else b"[]"
+
+
+# By what becomes of a value and the form it comes in: the expression that takes it, and
+# how it is written, if not as it is. What can be read in other ways yet, is parsed.
+_WAYS: dict[tuple[object, str], tuple[bytes, _Writer | None]] = {
+    (float, "text"): (_DECIMAL, _write_float),
+    (int, "integer"): (_FORMS["integer"], None),
+    (str, "text"): (_FORMS["text"], None),
+    (str, "integer"): (_FORMS["integer"], b'"%b"'.__mod__),
+    (_unchanged, "text"): (_FORMS["text"], None),
+    (_unchanged, "word"): (_FORMS["word"], None),
+    (_read_levels, "levels"): (_FORMS["levels"], _write_levels),
+}
+
+
+class _Shape:
+    """Events with the same members in the same order.
+
+    Args:
+        event: One of them.
+        columns: What is to be read in them.
+
+    Raises:
+        LookupError: If a value comes in a form that can only be parsed.
+    """
+
+    def __init__(self, event: bytes, columns: Sequence[_Column]) -> None:
+        members = {found["key"].decode(): found for found in _MEMBER.finditer(event)}
+        parts = {key: _FORMS[found.lastgroup or ""] for key, found in members.items()}
+        self._columns = [column for column in columns if column.key in members]
+        self._writers: list[tuple[int, _Writer]] = []
+        for index, column in enumerate(self._columns):
+            way = column.convert, members[column.key].lastgroup or ""
+            form, writer = _WAYS[way]
+            parts[column.key] = rb"(?P<%b>%b)" % (column.key.encode(), form)
+            if writer is not None:
+                self._writers.append((index, writer))
+        event_type = members["e"]["text"]
+        parts["e"] = rb"(?P<e>%b)" % re.escape(event_type)
+        texts = (rb'"%b":(?:%b)' % (key.encode(), form) for key, form in parts.items())
+        self._fullmatch = re.compile(rb"\{%b\}" % b",".join(texts)).fullmatch
+        self._keys = [column.key for column in self._columns]
+        self._text = self._template(columns)
+
+    def _template(self, columns: Sequence[_Column]) -> bytes:
+        values = (b"%b" if column in self._columns else b"null" for column in columns)
+        names = (column.name.encode() for column in columns)
+        rows = zip(names, values, strict=True)
+        return b"{%b}" % b", ".join(b'"%b": %b' % row for row in rows)
+
+    def format(self, payload: bytes) -> bytes | None:
+        """Format an event; None if it has another shape."""
+        found = self._fullmatch(payload)
+        if found is None:
+            return None
+        values = list(found.group(*self._keys))
+        for index, write in self._writers:
+            values[index] = write(values[index])
+        return self._text % tuple(values)
+
+
+class _Kind:
+    """Events of one kind, and the shapes of it that were met.
+
+    Args:
+        event_type: What such events are called on the native wire.
+        columns: What is read in them.
+    """
+
+    def __init__(self, event_type: str, columns: Sequence[_Column]) -> None:
+        self._event_type = event_type
+        self._columns = columns
+        self._shapes: list[_Shape] = []
+
+    def format(self, payload: bytes) -> bytes | None:
+        """Format an event; None if it is not of this kind."""
+        for shape in self._shapes:
+            if (text := shape.format(payload)) is not None:
+                return text
+        text = self._parse(payload)
+        if text is not None and len(self._shapes) < _KEPT_SHAPES:
+            with suppress(LookupError):
+                shape = _Shape(payload, self._columns)
+                if shape.format(payload) == text:
+                    self._shapes.append(shape)
+        return text
+
+    def _parse(self, payload: bytes) -> bytes | None:
+        try:
+            event = json.loads(payload)
+            if event["e"] != self._event_type:
+                return None
+            readable = {column.name: column.read(event) for column in self._columns}
+            return json.dumps(readable, allow_nan=False).encode()
+        except (ArithmeticError, LookupError, RecursionError, TypeError, ValueError):
+            return None
+
+
+_KINDS = {
+    "trade": _Kind("trade", _TRADE),
+    "ticker": _Kind("24hrTicker", _TICKER),
+    "depth": _Kind("depthUpdate", _DEPTH),
 }

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
@@ -406,3 +407,47 @@ def check_depth(recorded: dict[str, Any], event: dict[str, Any]) -> None:
 
 SIDES = ("bids", "asks")
 CHECKS = {"trade": check_trade, "ticker": check_ticker, "depth": check_depth}
+
+
+# Events of a shape that was met before
+
+numbers = st.one_of(
+    st.integers().map(str),
+    st.decimals(allow_nan=False, allow_infinity=False).map("{:f}".format),
+    st.sampled_from(
+        ["0", "-0", "007.10", "1e5", "1.", ".5", "1_0", "nan", "", "9" * 400]
+    ),
+)
+values = st.one_of(
+    numbers.map('"{}"'.format),
+    numbers,
+    st.sampled_from(["true", "false", "null", "[]", "{}", '"BTCUSDT"', '"\\u00e9"']),
+    st.text(max_size=3).map(json.dumps),
+)
+levels = st.lists(st.tuples(numbers, numbers), max_size=3).map(
+    lambda rows: "[" + ",".join(f'["{p}","{q}"]' for p, q in rows) + "]"
+)
+FORMED = {
+    "trade": '"e":"trade","E":1,"s":"A","p":"1.0","q":"2","T":3,"m":true,"M":true',
+    "depth": '"e":"depthUpdate","E":1,"s":"A","U":1,"u":2,"b":[["1","2"]],"a":[]',
+}
+
+
+@given(
+    st.sampled_from(sorted(FORMED)),
+    st.lists(st.tuples(st.integers(0, 8), values | levels), max_size=3),
+)
+def test_what_is_cut_out_is_what_parsing_gives(
+    kind: str, changes: list[tuple[int, str]]
+) -> None:
+    formed = FORMED[kind]
+    assert format_event(b"{%b}" % formed.encode(), stream=f"a@{kind}") is not None
+    members = re.findall(r'"\w+":(?:\[.*?\]+|[^,]+)', formed)
+    for index, value in changes:
+        key = members[index % len(members)].partition(":")[0]
+        members[index % len(members)] = f"{key}:{value}"
+    payload = ("{" + ",".join(members) + "}").encode()
+    spaced = payload.replace(b'"e":', b'"e": ', 1)  # of a shape that is never learned
+    assert format_event(payload, stream=f"a@{kind}") == format_event(
+        spaced, stream=f"a@{kind}"
+    )
