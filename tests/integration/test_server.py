@@ -156,7 +156,7 @@ def test_pings_carry_the_time_in_milliseconds(open_rig: OpenRig) -> None:
 
 
 def test_a_missing_pong_closes_the_connection(open_rig: OpenRig) -> None:
-    rig = open_rig(SessionSource(frames_at([0])), rhythms={"spot": Rhythm(0.001, 0.5)})
+    rig = open_rig(SessionSource(frames_at([0])), rhythms={"spot": Rhythm(0.02, 1.5)})
     with shake_hands(rig.url, "/ws") as deaf, dial(f"{rig.url}/ws") as good:
         rig.wait_until(lambda: not rig.hub.clients[0].connected)
         record, other = rig.thread.ask(rig.hub.records)
