@@ -255,7 +255,7 @@ class Tape:
         head = self.head()
         if head is not None and upto > self.released:
             block, index = head
-            self.counts.update(block.keys[index : upto - block.first])
+            self.counts.update(block.count(index, upto - block.first))
             self.released = upto
             self._time_us = block.times_us[upto - block.first - 1]
 

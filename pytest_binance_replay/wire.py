@@ -147,9 +147,15 @@ class Wire:
         heads: The head of each WebSocket frame, which may reach into its text; empty
             for a frame that the view does not hold.
         bodies: The rest of each.
+
+    Attributes:
+        holds_all: Whether the view holds every frame.
     """
 
-    __slots__ = ("_bodies", "_counts", "_data", "_heads", "_keys", "_offsets")
+    __slots__ = (
+        *("_bodies", "_counts", "_data", "_heads", "_keys", "_offsets"),
+        "holds_all",
+    )
 
     def __init__(
         self, keys: Sequence[bytes], heads: Sequence[bytes], bodies: Sequence[bytes]
@@ -157,6 +163,7 @@ class Wire:
         self._keys = keys
         self._heads = heads
         self._bodies = bodies
+        self.holds_all = all(heads)
         self._data = b"".join(chain.from_iterable(zip(heads, bodies, strict=True)))
         self._offsets: list[int] | None = None
         self._counts: Counter[bytes] | None = None
@@ -175,8 +182,8 @@ class Wire:
             self._offsets = list(accumulate(sizes, initial=0))
         return memoryview(self._data)[self._offsets[start] : self._offsets[stop]]
 
-    def counts(self, start: int, stop: int) -> Counter[bytes]:
-        """Count the same frames by stream key; the answer is not to be changed."""
+    def count(self, start: int, stop: int) -> Counter[bytes]:
+        """Count the same frames by stream key; not to be changed."""
         if start > 0 or stop < len(self._keys):
             heads = self._heads[start:stop]
             return Counter(compress(self._keys[start:stop], heads))
@@ -196,7 +203,7 @@ class Block:
         payloads: Payloads, exactly as they came.
     """
 
-    __slots__ = ("_wires", "due_us", "first", "keys", "payloads", "times_us")
+    __slots__ = ("_counts", "_wires", "due_us", "first", "keys", "payloads", "times_us")
 
     def __init__(
         self,
@@ -211,6 +218,7 @@ class Block:
         self.due_us = due_us
         self.keys = keys
         self.payloads = payloads
+        self._counts: Counter[bytes] | None = None
         self._wires: dict[View, Wire] = {}
 
     def __len__(self) -> int:
@@ -229,8 +237,17 @@ class Block:
         return wire
 
     def counts(self, view: View, start: int, stop: int) -> Counter[bytes]:
-        """Count the frames for a view, by stream key, in a part of the block."""
-        return self.wire(view).counts(start, stop)
+        """Count the frames for a view, by stream key; not to be changed."""
+        wire = self.wire(view)
+        return (self if wire.holds_all else wire).count(start, stop)
+
+    def count(self, start: int, stop: int) -> Counter[bytes]:
+        """Count the frames of a part by stream key; not to be changed."""
+        if start > 0 or stop < len(self.keys):
+            return Counter(self.keys[start:stop])
+        if self._counts is None:
+            self._counts = Counter(self.keys)
+        return self._counts
 
     def split(self, number: int) -> tuple[Block, Block]:
         """Return the block's frames before a number, and those from it on."""
