@@ -97,27 +97,35 @@ class Connection(ServerConnection):
         self._is_refused = False
 
     def data_received(self, data: bytes) -> None:
-        """Take bytes: of a handshake and what follows it, or of requests."""
-        if self._http is not None:
-            self._http.data_received(data)
-        elif self._head is None:
-            super().data_received(data)
-        else:
+        """Take bytes: of requests, or of a handshake and what follows it.
+
+        A client may do both on one connection: one that keeps connections for use
+        again takes streams and REST, which have one port here, for one server.
+        """
+        if self._http is not None and self._head is None and self._http.is_idle:
+            self._head = bytearray()
+        if self._head is not None:
             self._head += data
             self._decide(bytes(self._head))
+        elif self._http is not None:
+            self._http.data_received(data)
+        else:
+            super().data_received(data)
 
     def _decide(self, head: bytes) -> None:
-        """See from the first request what is spoken here."""
+        """See from the head of a request what is spoken from here on."""
         end = _END_OF_HEAD.search(head)
         is_whole = end is not None or len(head) > MAX_HEAD_BYTES
         if not is_whole and _MAY_BE_HTTP.match(head):
             return
         self._head = None
         if _HANDSHAKE.search(head, 0, len(head) if end is None else end.end()):
+            self._http = None
             super().data_received(head)
-        else:
+            return
+        if self._http is None:
             self._http = HttpConversation(self.transport, self._answer, self._spawn)
-            self._http.data_received(head)
+        self._http.data_received(head)
 
     def eof_received(self) -> bool:  # type: ignore[override]
         """Take note that the client says no more.

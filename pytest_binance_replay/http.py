@@ -83,6 +83,12 @@ class HttpConversation:
         self._is_answering = False
         self._is_over = False
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether all was answered, and whatever comes next begins a request."""
+        is_between = self._connection.their_state is h11.IDLE
+        return is_between and not self._connection.trailing_data[0]
+
     def data_received(self, data: bytes) -> None:
         """Take bytes of the client; none counts behind its last request."""
         if not self._is_over:

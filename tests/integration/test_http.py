@@ -218,6 +218,23 @@ def test_a_handshake_may_come_byte_by_byte(
     assert bare.recv(2 + len(trade(0)), socket.MSG_WAITALL)[2:] == trade(0)
 
 
+@pytest.mark.parametrize("piece_bytes", [1, 40, 1000])
+def test_a_connection_kept_from_requests_may_become_a_stream(
+    replay: BinanceReplay, bare: socket.socket, piece_bytes: int
+) -> None:
+    bare.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    for target, body in [(TIME, TIME_BODY), (PING, b"{}")]:
+        bare.sendall(ask(target))
+        assert read_answer(bare)[::2] == (200, body)
+    for start in range(0, len(HANDSHAKE), piece_bytes):
+        bare.sendall(HANDSHAKE[start : start + piece_bytes])
+    assert read_head(bare)[0] == 101
+    replay.wait_for_subscription(TRADES).wait()
+    replay.step()
+    assert bare.recv(2 + len(trade(0)), socket.MSG_WAITALL)[2:] == trade(0)
+    assert replay.problems() == []
+
+
 def test_an_upgrade_in_a_body_is_no_handshake(bare: socket.socket) -> None:
     body = b"\r\nUpgrade: websocket\r\n"
     bare.sendall(ask("/x", f"Content-Length: {len(body)}", method="POST") + body)

@@ -10,8 +10,10 @@ import socket
 import ssl
 import subprocess
 import sys
+import threading
 import urllib.request
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -119,13 +121,66 @@ def found_in(error: BaseException, kind: type[BaseException]) -> bool:
     return any(isinstance(cause, kind) for cause in causes(error))
 
 
+_OUTWARD = ("socket.connect", "socket.getaddrinfo", "socket.gethostby", "socket.sendto")
+_went_out: list[str] = []
+
+
+def _note_what_goes_out(event: str, arguments: tuple[object, ...]) -> None:
+    """Audit hook: remember who was asked about, or connected to."""
+    if event.startswith(_OUTWARD):
+        _went_out.append(f"{event} {arguments}")
+
+
+sys.addaudithook(_note_what_goes_out)
+
+
+@pytest.fixture
+def went_out() -> list[str]:
+    """What has left Python for the exchange during the test, lookups included."""
+    _went_out.clear()
+    return _went_out
+
+
 @pytest.mark.parametrize(("dial", "url"), DIALS)
-def test_a_bot_is_stopped(dial: Dial, url: str) -> None:
+def test_a_bot_is_stopped(dial: Dial, url: str, went_out: list[str]) -> None:
     with Guard(test="test_dip") as guard, pytest.raises(Exception) as caught:  # noqa: PT011
         dial(url)
     assert found_in(caught.value, ExchangeBlockedError)
     host = url.split("/")[2].partition(":")[0]
     assert [(error.host, error.test) for error in guard.blocked] == [(host, "test_dip")]
+    # trio asks first whether the name is a number, which goes to nobody.
+    asked = int(dial is WEBSOCKET["websockets on trio"])
+    assert len([said for said in went_out if host in said]) == asked
+
+
+THREADED = [
+    pytest.param(WEBSOCKET["websockets on threads"], STREAM, id="websockets"),
+    pytest.param(WEBSOCKET["websocket-client"], STREAM, id="websocket-client"),
+    pytest.param(WEBSOCKET["aiohttp on uvloop"], STREAM, id="aiohttp on uvloop"),
+    pytest.param(REST["requests"], PING, id="requests"),
+]
+
+
+@pytest.mark.parametrize(("dial", "url"), THREADED)
+def test_a_bot_on_a_thread_older_than_the_guard_is_stopped(
+    dial: Dial, url: str, went_out: list[str]
+) -> None:
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(threading.get_ident).result()
+        with Guard() as guard:
+            error = pool.submit(dial, url).exception()
+    assert error is not None
+    assert found_in(error, ExchangeBlockedError)
+    host = url.split("/")[2].partition(":")[0]
+    assert [stopped.host for stopped in guard.blocked] == [host]
+    assert not any("binance.com" in said for said in went_out)
+
+
+def test_the_hook_would_hear_what_goes_out(went_out: list[str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        socket.create_connection(("localhost", server.getsockname()[1])).close()
+    assert any(s.startswith("socket.getaddrinfo ('localhost'") for s in went_out)
+    assert any(s.startswith("socket.connect ") for s in went_out)
 
 
 @pytest.mark.usefixtures("no_way_out")
