@@ -99,7 +99,7 @@ class Client:
             stop: Frame after the last.
             now_us: When, on the clock.
         """
-        counts = block.counts(self.view, start, stop)
+        counts = block.wire(self.view).count(start, stop)
         if self.view.form is Form.SIMPLE:
             keys = self.view.keys
             held = sum(key in keys for key in block.keys[start:stop])

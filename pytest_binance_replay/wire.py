@@ -8,6 +8,7 @@ view, the finished bytes, and a client costs one slice of them.
 from __future__ import annotations
 
 import enum
+from bisect import bisect_left
 from collections import Counter
 from dataclasses import dataclass
 from functools import partial
@@ -18,7 +19,7 @@ from typing import TYPE_CHECKING
 from pytest_binance_replay.cassette import LineEnds
 from pytest_binance_replay.editing import convert_times
 from pytest_binance_replay.protocols.binance import combined_text
-from pytest_binance_replay.protocols.simple import format_event
+from pytest_binance_replay.protocols.simple import formatter_of
 from pytest_binance_replay.streams import event_kind
 
 if TYPE_CHECKING:
@@ -115,10 +116,7 @@ class View:
         A rewriter returns None for an event that the form cannot show.
         """
         if self.form is Form.SIMPLE:
-            return {
-                key: partial(format_event, stream=self.name(key).decode())
-                for key in keys
-            }
+            return {key: formatter_of(self.name(key).decode()) for key in keys}
         if self.microseconds is None:
             return {}
         return {
@@ -143,30 +141,42 @@ class Wire:
     """The finished bytes of one block for one view.
 
     Args:
-        keys: Stream keys of the block's frames.
+        keys: Stream keys of the frames that the view holds.
         heads: The head of each WebSocket frame, which may reach into its text; empty
-            for a frame that the view does not hold.
+            for a frame that the view's form cannot show.
         bodies: The rest of each.
-
-    Attributes:
-        holds_all: Whether the view holds every frame.
+        places: Where in the block those frames are; None if the view holds them all.
     """
 
     __slots__ = (
-        *("_bodies", "_counts", "_data", "_heads", "_keys", "_offsets"),
-        "holds_all",
+        "_bodies",
+        "_counts",
+        "_data",
+        "_heads",
+        "_keys",
+        "_offsets",
+        "_places",
     )
 
     def __init__(
-        self, keys: Sequence[bytes], heads: Sequence[bytes], bodies: Sequence[bytes]
+        self,
+        keys: Sequence[bytes],
+        heads: Sequence[bytes],
+        bodies: Sequence[bytes],
+        places: Sequence[int] | None,
     ) -> None:
         self._keys = keys
         self._heads = heads
         self._bodies = bodies
-        self.holds_all = all(heads)
+        self._places = places
         self._data = b"".join(chain.from_iterable(zip(heads, bodies, strict=True)))
         self._offsets: list[int] | None = None
         self._counts: Counter[bytes] | None = None
+
+    def _part(self, start: int, stop: int) -> tuple[int, int]:
+        if self._places is None:
+            return start, stop
+        return bisect_left(self._places, start), bisect_left(self._places, stop)
 
     def cut(self, start: int, stop: int) -> bytes | memoryview:
         """Return the frames of a part of the block, ready for the socket.
@@ -175,6 +185,7 @@ class Wire:
             start: First frame, counted from the start of the block.
             stop: Frame after the last.
         """
+        start, stop = self._part(start, stop)
         if start == 0 and stop == len(self._keys):
             return self._data
         if self._offsets is None:
@@ -183,10 +194,10 @@ class Wire:
         return memoryview(self._data)[self._offsets[start] : self._offsets[stop]]
 
     def count(self, start: int, stop: int) -> Counter[bytes]:
-        """Count the same frames by stream key; not to be changed."""
+        """Count the same frames by stream key; the answer is not to be changed."""
+        start, stop = self._part(start, stop)
         if start > 0 or stop < len(self._keys):
-            heads = self._heads[start:stop]
-            return Counter(compress(self._keys[start:stop], heads))
+            return Counter(compress(self._keys[start:stop], self._heads[start:stop]))
         if self._counts is None:
             self._counts = Counter(compress(self._keys, self._heads))
         return self._counts
@@ -203,7 +214,10 @@ class Block:
         payloads: Payloads, exactly as they came.
     """
 
-    __slots__ = ("_counts", "_wires", "due_us", "first", "keys", "payloads", "times_us")
+    __slots__ = (
+        *("due_us", "first", "keys", "payloads", "times_us"),
+        *("_counts", "_places", "_wires"),
+    )
 
     def __init__(
         self,
@@ -219,6 +233,7 @@ class Block:
         self.keys = keys
         self.payloads = payloads
         self._counts: Counter[bytes] | None = None
+        self._places: dict[bytes, list[int]] | None = None
         self._wires: dict[View, Wire] = {}
 
     def __len__(self) -> int:
@@ -236,18 +251,22 @@ class Block:
             wire = self._wires[view] = _frame(self, view)
         return wire
 
-    def counts(self, view: View, start: int, stop: int) -> Counter[bytes]:
-        """Count the frames for a view, by stream key; not to be changed."""
-        wire = self.wire(view)
-        return (self if wire.holds_all else wire).count(start, stop)
-
     def count(self, start: int, stop: int) -> Counter[bytes]:
-        """Count the frames of a part by stream key; not to be changed."""
+        """Count frames of a part by stream key; the answer is not to be changed."""
         if start > 0 or stop < len(self.keys):
             return Counter(self.keys[start:stop])
         if self._counts is None:
             self._counts = Counter(self.keys)
         return self._counts
+
+    def places(self, keys: Iterable[bytes]) -> list[int]:
+        """Return where in the block the frames of some streams are, in order."""
+        if self._places is None:
+            self._places = {}
+            for place, key in enumerate(self.keys):
+                self._places.setdefault(key, []).append(place)
+        found = self._places
+        return sorted(chain.from_iterable(found.get(key, ()) for key in keys))
 
     def split(self, number: int) -> tuple[Block, Block]:
         """Return the block's frames before a number, and those from it on."""
@@ -267,36 +286,31 @@ class Block:
 
 def _frame(block: Block, view: View) -> Wire:
     """Frame each payload that a view holds."""
-    present = view.keys.intersection(block.keys)
+    present = view.keys.intersection(block.count(0, len(block)))
+    places = None if present.issuperset(block.keys) else block.places(present)
+    keys = _pick(block.keys, places)
     rewrite = view.rewriters(present)
     is_combined = view.form is Form.COMBINED
     if is_combined and not rewrite and isinstance(block.payloads, LineEnds):
-        ends = _held(block.keys, block.payloads.ends, present)
-        return Wire(block.keys, _heads(ends, _OPEN_HEADERS), ends)
-    texts: Sequence[bytes] = block.payloads
+        ends = _pick(block.payloads.ends, places)
+        return Wire(keys, _heads(ends, _OPEN_HEADERS), ends, places)
+    texts = _pick(block.payloads, places)
     if rewrite:
         texts = [
             (rewrite[key](text) or b"") if key in rewrite else text
-            for key, text in zip(block.keys, texts, strict=True)
+            for key, text in zip(keys, texts, strict=True)
         ]
-    texts = _held(block.keys, texts, present)
     if is_combined:
         starts = {key: combined_text(view.name(key), b"")[:-1] for key in present}
         texts = [
             starts[key] + text + b"}" if text else b""
-            for key, text in zip(block.keys, texts, strict=True)
+            for key, text in zip(keys, texts, strict=True)
         ]
-    return Wire(block.keys, _heads(texts, _HEADERS), texts)
+    return Wire(keys, _heads(texts, _HEADERS), texts, places)
 
 
-def _held(
-    keys: Sequence[bytes], texts: Sequence[bytes], present: frozenset[bytes]
-) -> Sequence[bytes]:
-    """Empty the texts of frames that a view does not hold."""
-    if present.issuperset(keys):
-        return texts
-    rows = zip(keys, texts, strict=True)
-    return [text if key in present else b"" for key, text in rows]
+def _pick(items: Sequence[bytes], places: list[int] | None) -> Sequence[bytes]:
+    return items if places is None else list(map(items.__getitem__, places))
 
 
 def _heads(texts: Sequence[bytes], headers: Mapping[int, bytes]) -> list[bytes]:

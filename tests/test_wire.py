@@ -137,9 +137,9 @@ def test_counts_are_those_of_the_frames_in_the_same_part(
         start = data.draw(st.integers(0, len(rows)))
         stop = data.draw(st.integers(start, len(rows)))
         wanted = Counter(key for key, _ in rows[start:stop] if key in view.keys)
-        assert block.counts(view, start, stop) == wanted
+        assert block.wire(view).count(start, stop) == wanted
     whole = Counter(key for key, _ in rows if key in view.keys)
-    assert block.counts(view, 0, len(rows)) == whole
+    assert block.wire(view).count(0, len(rows)) == whole
 
 
 def test_frames_that_a_view_does_not_hold_cost_no_bytes() -> None:
@@ -203,7 +203,7 @@ def test_what_the_simple_form_cannot_show_is_left_out_of_it_alone() -> None:
     block = block_of([(TRADE, NO_TRADE), (TRADE, TRADE_EVENT), (TRADE, b"[]")])
     simple = View("spot", frozenset({TRADE}), Form.SIMPLE)
     assert len(shown(block, simple)) == 1
-    assert block.counts(simple, 0, 3) == {TRADE: 1}
+    assert block.wire(simple).count(0, 3) == {TRADE: 1}
     assert not block.wire(simple).cut(0, 1)
     assert shown(block, View("spot", simple.keys)) == block.payloads
 

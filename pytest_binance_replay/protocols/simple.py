@@ -16,6 +16,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Literal, TypeAlias
 
 from pytest_binance_replay.errors import JsonTextError
@@ -121,6 +122,16 @@ def subscriptions_fed_by(name: str) -> tuple[str, ...]:
     return tuple(f"{symbol.upper()}-{stream}" for stream in fed)
 
 
+def formatter_of(stream: str) -> Callable[[bytes], bytes | None]:
+    """Return what formats the events of a stream; see `format_event`."""
+    kind = _KINDS.get(_feature_of(stream))
+    return _format_nothing if kind is None else kind.format
+
+
+def _format_nothing(_: bytes) -> None:
+    return None
+
+
 def format_event(payload: bytes, *, stream: str) -> bytes | None:
     """Format an event as clients of this protocol read it.
 
@@ -138,8 +149,7 @@ def format_event(payload: bytes, *, stream: str) -> bytes | None:
         >>> format_event(depth, stream="a@depth")[-45:]
         b'"final_update_id": 2, "bids": [], "asks": []}'
     """
-    kind = _KINDS.get(_feature_of(stream))
-    return None if kind is None else kind.format(payload)
+    return formatter_of(stream)(payload)
 
 
 def _feature_of(stream: str) -> str:
@@ -235,10 +245,12 @@ _MEMBER = re.compile(
 )
 _DECIMAL = rb'"-?[0-9]{1,15}(?:\.[0-9]{1,15})?"'
 _KEPT_SHAPES = 8
+_KEPT_NUMBERS = 4096  # prices and quantities come again and again
 
 _Writer: TypeAlias = Callable[[bytes], bytes]
 
 
+@lru_cache(_KEPT_NUMBERS)
 def _write_float(raw: bytes) -> bytes:
     return repr(float(raw[1:-1])).encode()
 

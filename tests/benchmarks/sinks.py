@@ -35,6 +35,7 @@ class Sink:
     """
 
     def __init__(self, port: int, path: str, say: str, *, keep: bool) -> None:
+        self.first = monotonic()
         self.line = socket.create_connection(("127.0.0.1", port))
         self.line.sendall(_HANDSHAKE.format(path).encode())
         head = b""
@@ -43,7 +44,7 @@ class Sink:
         if say:
             text = say.encode()
             self.line.sendall(bytes((0x81, 0x80 | len(text), 0, 0, 0, 0)) + text)
-        self.first = self.last = 0.0
+        self.last = self.first
         self.bytes = 0
         self.arrivals: list[tuple[float, int]] = []
         self.kept: bytearray | None = bytearray() if keep else None
@@ -60,7 +61,6 @@ class Sink:
         if size < 200 and opcode in {_CLOSE, _PING}:
             return opcode != _CLOSE
         self.last = monotonic()
-        self.first = self.first or self.last
         self.bytes += size
         self.arrivals.append((self.last, self.bytes))
         if self.kept is not None:
