@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from pytest_binance_replay.cassette import LineEnds
 from pytest_binance_replay.editing import convert_times
 from pytest_binance_replay.protocols.binance import combined_text
-from pytest_binance_replay.protocols.simple import formatter_of
+from pytest_binance_replay.protocols.simple import format_events
 from pytest_binance_replay.streams import event_kind
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from pytest_binance_replay.streams import Market
 
-    _Rewriter = Callable[[bytes], bytes | None]
+    _Rewriter = Callable[[Sequence[bytes]], Sequence[bytes | None]]
 
 _TEXT_FINAL = 0x81
 _SHORT, _MEDIUM = 126, 65_536
@@ -113,17 +113,27 @@ class View:
     def rewriters(self, keys: Iterable[bytes]) -> dict[bytes, _Rewriter]:
         """Return what changes the payloads of streams, for those that it changes.
 
-        A rewriter returns None for an event that the form cannot show.
+        A rewriter takes payloads of its stream, and returns None for an event that the
+        form cannot show.
         """
         if self.form is Form.SIMPLE:
-            return {key: formatter_of(self.name(key).decode()) for key in keys}
+            return {
+                key: partial(format_events, stream=self.name(key).decode())
+                for key in keys
+            }
         if self.microseconds is None:
             return {}
         return {
-            key: partial(convert_times, kind=kind, microseconds=self.microseconds)
+            key: partial(_convert, kind=kind, microseconds=self.microseconds)
             for key in keys
             if (kind := event_kind(self.name(key).decode(), self.market)) is not None
         }
+
+
+def _convert(
+    payloads: Sequence[bytes], *, kind: str, microseconds: bool
+) -> list[bytes]:
+    return [convert_times(p, kind=kind, microseconds=microseconds) for p in payloads]
 
 
 def stream_key(name: str, prefix: bytes) -> bytes:
@@ -294,12 +304,7 @@ def _frame(block: Block, view: View) -> Wire:
     if is_combined and not rewrite and isinstance(block.payloads, LineEnds):
         ends = _pick(block.payloads.ends, places)
         return Wire(keys, _heads(ends, _OPEN_HEADERS), ends, places)
-    texts = _pick(block.payloads, places)
-    if rewrite:
-        texts = [
-            (rewrite[key](text) or b"") if key in rewrite else text
-            for key, text in zip(keys, texts, strict=True)
-        ]
+    texts = _rewritten(keys, _pick(block.payloads, places), rewrite)
     if is_combined:
         starts = {key: combined_text(view.name(key), b"")[:-1] for key in present}
         texts = [
@@ -307,6 +312,20 @@ def _frame(block: Block, view: View) -> Wire:
             for key, text in zip(keys, texts, strict=True)
         ]
     return Wire(keys, _heads(texts, _HEADERS), texts, places)
+
+
+def _rewritten(
+    keys: Sequence[bytes], texts: Sequence[bytes], rewrite: Mapping[bytes, _Rewriter]
+) -> Sequence[bytes]:
+    """Rewrite texts, all of a stream at once; empty is what cannot be shown."""
+    if not rewrite:
+        return texts
+    found = list(texts)
+    for key, rewriter in rewrite.items():
+        places = [place for place, other in enumerate(keys) if other == key]
+        for place, text in zip(places, rewriter(_pick(texts, places)), strict=True):
+            found[place] = text or b""
+    return found
 
 
 def _pick(items: Sequence[bytes], places: list[int] | None) -> Sequence[bytes]:

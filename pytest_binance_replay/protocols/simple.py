@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
@@ -122,14 +122,10 @@ def subscriptions_fed_by(name: str) -> tuple[str, ...]:
     return tuple(f"{symbol.upper()}-{stream}" for stream in fed)
 
 
-def formatter_of(stream: str) -> Callable[[bytes], bytes | None]:
-    """Return what formats the events of a stream; see `format_event`."""
+def format_events(payloads: Sequence[bytes], *, stream: str) -> Sequence[bytes | None]:
+    """Format events of one stream, each as `format_event` does."""
     kind = _KINDS.get(_feature_of(stream))
-    return _format_nothing if kind is None else kind.format
-
-
-def _format_nothing(_: bytes) -> None:
-    return None
+    return [None] * len(payloads) if kind is None else kind.format(payloads)
 
 
 def format_event(payload: bytes, *, stream: str) -> bytes | None:
@@ -149,7 +145,7 @@ def format_event(payload: bytes, *, stream: str) -> bytes | None:
         >>> format_event(depth, stream="a@depth")[-45:]
         b'"final_update_id": 2, "bids": [], "asks": []}'
     """
-    return formatter_of(stream)(payload)
+    return format_events([payload], stream=stream)[0]
 
 
 def _feature_of(stream: str) -> str:
@@ -299,8 +295,9 @@ class _Shape:
         event_type = members["e"]["text"]
         parts["e"] = rb"(?P<e>%b)" % re.escape(event_type)
         texts = (rb'"%b":(?:%b)' % (key.encode(), form) for key, form in parts.items())
-        self._fullmatch = re.compile(rb"\{%b\}" % b",".join(texts)).fullmatch
-        self._keys = [column.key for column in self._columns]
+        whole = re.compile(rb"^\{%b\}$" % b",".join(texts), re.MULTILINE)
+        self._findall = whole.findall
+        self._groups = [whole.groupindex[column.key] - 1 for column in self._columns]
         self._text = self._template(columns)
 
     def _template(self, columns: Sequence[_Column]) -> bytes:
@@ -309,15 +306,17 @@ class _Shape:
         rows = zip(names, values, strict=True)
         return b"{%b}" % b", ".join(b'"%b": %b' % row for row in rows)
 
-    def format(self, payload: bytes) -> bytes | None:
-        """Format an event; None if it has another shape."""
-        found = self._fullmatch(payload)
-        if found is None:
+    def format(self, payloads: Sequence[bytes]) -> list[bytes] | None:
+        """Format events; None if any of them has another shape."""
+        lines = b"\n".join(payloads)
+        rows = self._findall(lines)
+        if not len(rows) == len(payloads) == lines.count(b"\n") + 1:
             return None
-        values = list(found.group(*self._keys))
+        groups = list(zip(*rows, strict=True))
+        values: list[Iterable[bytes]] = [groups[group] for group in self._groups]
         for index, write in self._writers:
-            values[index] = write(values[index])
-        return self._text % tuple(values)
+            values[index] = map(write, values[index])
+        return list(map(self._text.__mod__, zip(*values, strict=True)))
 
 
 class _Kind:
@@ -333,16 +332,22 @@ class _Kind:
         self._columns = columns
         self._shapes: list[_Shape] = []
 
-    def format(self, payload: bytes) -> bytes | None:
-        """Format an event; None if it is not of this kind."""
+    def format(self, payloads: Sequence[bytes]) -> Sequence[bytes | None]:
+        """Format events; None for each that is not of this kind."""
         for shape in self._shapes:
-            if (text := shape.format(payload)) is not None:
-                return text
+            if (texts := shape.format(payloads)) is not None:
+                return texts
+        return [self._format_one(payload) for payload in payloads]
+
+    def _format_one(self, payload: bytes) -> bytes | None:
+        for shape in self._shapes:
+            if (texts := shape.format([payload])) is not None:
+                return texts[0]
         text = self._parse(payload)
         if text is not None and len(self._shapes) < _KEPT_SHAPES:
             with suppress(LookupError):
                 shape = _Shape(payload, self._columns)
-                if shape.format(payload) == text:
+                if shape.format([payload]) == [text]:
                     self._shapes.append(shape)
         return text
 

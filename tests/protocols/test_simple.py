@@ -16,6 +16,7 @@ from pytest_binance_replay.protocols.simple import (
     INVALID_DATA,
     SimpleRequest,
     format_event,
+    format_events,
     format_reply,
     native_names,
     parse_request,
@@ -451,3 +452,15 @@ def test_what_is_cut_out_is_what_parsing_gives(
     assert format_event(payload, stream=f"a@{kind}") == format_event(
         spaced, stream=f"a@{kind}"
     )
+
+
+@given(
+    st.lists(
+        st.sampled_from(
+            [SPOT_TRADE, USDM_TRADE, DEPTH, b"", b"{}\n{}", SPOT_TRADE + b"\n" + DEPTH]
+        )
+    )
+)
+def test_events_together_read_as_each_alone(payloads: list[bytes]) -> None:
+    alone = [format_event(payload, stream="a@trade") for payload in payloads]
+    assert list(format_events(payloads, stream="a@trade")) == alone
