@@ -19,7 +19,12 @@ from pytest_binance_replay.files import CassetteReader
 from pytest_binance_replay.library import CassetteSource
 from pytest_binance_replay.options import layered, make_options, parse_setting
 from pytest_binance_replay.replay import BinanceReplay
-from pytest_binance_replay.shelf import DEMO_PREFIX, find_cassette, list_cassettes
+from pytest_binance_replay.shelf import (
+    DEMO_PREFIX,
+    find_cassette,
+    list_cassettes,
+)
+from pytest_binance_replay.stage import open_stage
 from pytest_binance_replay.tls import Authority
 
 if TYPE_CHECKING:
@@ -28,6 +33,7 @@ if TYPE_CHECKING:
 
     from pytest_binance_replay.errors import BinanceReplayWarning
     from pytest_binance_replay.options import Options
+    from pytest_binance_replay.replay import StageOpener
 
 
 RECORD_COMMAND = "pytest --record-binance"
@@ -43,6 +49,9 @@ class ReplayFactory:
         overrides: Settings that hold whatever a call says, checked.
         guarded: Whether this process is kept from the exchange while one runs.
         record_command: What errors name as the way to record what is missing.
+
+    Attributes:
+        opened: All files that were ever played.
     """
 
     def __init__(
@@ -64,6 +73,7 @@ class ReplayFactory:
         self._thread: LoopThread | None = None
         self._authority: Authority | None = None
         self._replays: list[BinanceReplay] = []
+        self.opened: set[Path] = set()
 
     def __call__(
         self,
@@ -120,34 +130,90 @@ class ReplayFactory:
             host: Address to listen on.
             port: Port to listen on; 0 takes a free one.
         """
-        command = self._record_command + (f" {shlex.quote(test)}" if test else "")
-        with self._naming(command):
+        files = self.find(cassettes, test=test, default_name=default_name)
+        return self.play(files, options, test=test, host=host, port=port)
+
+    def find(
+        self,
+        cassettes: Iterable[Any] | None,
+        *,
+        test: str | None = None,
+        default_name: str = "",
+    ) -> list[tuple[str, Path]]:
+        """Find files by the names of cassettes.
+
+        Args:
+            cassettes: Names of cassettes; None for the one that belongs to the test.
+            test: What pytest calls the test.
+            default_name: Name of the cassette that belongs to the test by its name.
+
+        Returns:
+            What errors call each file, and the file.
+        """
+        with self._naming(self._command(test)):
             if cassettes is None:
                 found = find_cassette_of_test(default_name, test, self._directory)
-                files = [(self._shown(found), found)]
+                files = [(self.shown(found), found)]
             else:
                 files = [self._find(name) for name in cassettes]
+        self.opened.update(path for _, path in files)
+        return files
+
+    def play(
+        self,
+        files: Iterable[tuple[str, Path]],
+        options: Options,
+        *,
+        test: str | None = None,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        stage_opener: StageOpener = open_stage,
+    ) -> BinanceReplay:
+        """Start a replay of some files.
+
+        Args:
+            files: What errors call each file, and the file.
+            options: Settings.
+            test: What pytest calls the test.
+            host: Address to listen on.
+            port: Port to listen on; 0 takes a free one.
+            stage_opener: What serves a tape without files.
+        """
         warnings: list[BinanceReplayWarning] = []
         sources = [
             CassetteSource(path, label, market=options.market, warn=warnings.append)
             for label, path in files
         ]
-        if self._thread is None:
-            self._thread = LoopThread()
         replay = BinanceReplay(
-            self._thread,
+            self.thread,
             sources,
             options,
-            record_command=command,
+            record_command=self._command(test),
             cassette_warnings=warnings,
             host=host,
             port=port,
             test=test,
             authority=self.authority,
             guarded=self._guarded,
+            stage_opener=stage_opener,
         )
         self._replays = [*self.running, replay]
         return replay
+
+    @property
+    def directory(self) -> Path:
+        """Where cassettes are looked for."""
+        return self._directory
+
+    @property
+    def thread(self) -> LoopThread:
+        """The thread of all replays."""
+        if self._thread is None:
+            self._thread = LoopThread()
+        return self._thread
+
+    def _command(self, test: str | None) -> str:
+        return self._record_command + (f" {shlex.quote(test)}" if test else "")
 
     def authority(self) -> Authority:
         """Return the authority that vouches for all ports for TLS, made once.
@@ -182,9 +248,9 @@ class ReplayFactory:
     def _find(self, name: str | os.PathLike[str]) -> tuple[str, Path]:
         text = os.fspath(name)
         path = find_cassette(text, self._directory)
-        return (text if text.startswith(DEMO_PREFIX) else self._shown(path)), path
+        return (text if text.startswith(DEMO_PREFIX) else self.shown(path)), path
 
-    def _shown(self, path: Path) -> str:
+    def shown(self, path: Path) -> str:
         """Return a path as the user knows it: from the project's root, if below it."""
         inside = path.is_relative_to(self._root)
         return str(path.relative_to(self._root) if inside else path)
@@ -219,7 +285,7 @@ def find_cassette_of_test(name: str, test: str | None, directory: Path) -> Path:
         return find_cassette(name, directory)
     except CassetteNotFoundError:
         paths = (find_cassette(other, directory) for other in list_cassettes(directory))
-        found = [path for path in paths if test and _test_in_header(path) == test]
+        found = [path for path in paths if test and _belongs_to(path, test)]
         if not found:
             raise
     if len(found) > 1:
@@ -229,9 +295,9 @@ def find_cassette_of_test(name: str, test: str | None, directory: Path) -> Path:
     return found[0]
 
 
-def _test_in_header(path: Path) -> str | None:
+def _belongs_to(path: Path, test: str) -> bool:
     try:
         with CassetteReader(path, warn=lambda _: None) as reader:
-            return reader.header.test
+            return reader.header.test == test
     except (CassetteFormatError, MissingExtraError, OSError):
-        return None  # Not this test's; whoever plays it is told.
+        return False  # Not this test's; whoever plays it is told.

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import accumulate, islice
 from pathlib import Path
-from typing import Any, BinaryIO, Self, TypeAlias
+from typing import Any, Self, TypeAlias
 from weakref import WeakSet
 
 from pytest_binance_replay.cassette import (
@@ -29,7 +29,8 @@ from pytest_binance_replay.cassette import (
     is_cut,
     parse_block,
 )
-from pytest_binance_replay.compression import Compression, Decompressor, compression_of
+from pytest_binance_replay.chunks import Chunks, open_file
+from pytest_binance_replay.compression import Compression
 from pytest_binance_replay.errors import (
     BinanceReplayWarning,
     CassetteFormatError,
@@ -38,7 +39,7 @@ from pytest_binance_replay.errors import (
     OutOfOrderWarning,
     UnfinishedRecordingWarning,
 )
-from pytest_binance_replay.shelf import missing_file_error
+from pytest_binance_replay.foreign import CassetteLines, open_foreign
 from pytest_binance_replay.streams import Market, market_of_payload
 
 BLOCK_BYTES = 131_072
@@ -53,27 +54,10 @@ OWN_RECORDER = "pytest-binance-replay"
 Warn: TypeAlias = Callable[[BinanceReplayWarning], object]
 
 _START_BYTES = 512  # enough to see what a file is
-_COMPRESSED_BYTES = 16_384  # read at once; one byte may expand to a thousand
 _SHOWN_CHARACTERS = 40
 
 
 # Reading
-
-
-def _open(path: Path) -> BinaryIO:
-    try:
-        return path.open("rb", buffering=0)
-    except FileNotFoundError:
-        raise missing_file_error(path) from None
-    except OSError as error:
-        # Windows has no error of its own for a directory.
-        may_be_directory = isinstance(error, IsADirectoryError | PermissionError)
-        if may_be_directory and path.is_dir():
-            problem, advice = "is a directory", "Name a cassette in it."
-        else:
-            reason = error.strerror or str(error)
-            problem, advice = f"cannot be read: {reason}", "Check its permissions."
-        raise CassetteFormatError(str(path), 0, problem, advice) from None
 
 
 _FORM = (
@@ -106,18 +90,24 @@ def _checked_start(path: Path, start: bytes) -> bytes:
     raise CassetteFormatError(str(path), 0, f"is not a cassette: {problem}", _FORM)
 
 
-class _WholeLines:
+class WholeLines:
     """The whole lines of a file, decompressed, in blocks.
+
+    Args:
+        path: A cassette file, plain, gzip or zstd.
+        block_bytes: How much is read at once.
 
     Attributes:
         next_line: Number of the first line of the next block, from 1; whoever parses a
             block moves it on, which spares counting the lines twice.
+        read_bytes: How much of the file has been read, as it is on disk.
         is_cut: Whether the file ends inside a line, or a compressed one inside a
             member; known after the last block.
     """
 
-    def __init__(self, path: Path, block_bytes: int) -> None:
+    def __init__(self, path: Path, block_bytes: int = BLOCK_BYTES) -> None:
         self.next_line = 1
+        self.read_bytes = 0
         self.is_cut = False
         self._path = path
         self._block_bytes = block_bytes
@@ -126,8 +116,10 @@ class _WholeLines:
 
     def __iter__(self) -> Generator[bytes]:
         begun = False  # blank lines stay with the first line, which may be a header
-        with _open(self._path) as file:
-            for chunk in self._begin(self._decompress(file)):
+        with open_file(self._path) as file:
+            chunks = Chunks(file, self._block_bytes, self._damaged)
+            for chunk in self._begin(iter(chunks)):
+                self.read_bytes = chunks.position
                 end = chunk.rfind(b"\n") + 1
                 whole = b"".join([*self._pieces, chunk[:end]]) if end else b""
                 begun = begun or bool(whole.strip())
@@ -137,6 +129,7 @@ class _WholeLines:
                     self._keep(chunk[end:])
                 else:
                     self._keep(chunk)
+        self.is_cut = chunks.is_cut
         tail = b"".join(self._pieces)
         if is_cut(tail.lstrip()):
             self.is_cut = True
@@ -164,31 +157,6 @@ class _WholeLines:
                 break  # and not wait for data behind it, which may be damaged
         yield _checked_start(self._path, start)
         yield from chunks
-
-    def _decompress(self, file: BinaryIO) -> Iterator[bytes]:
-        head = file.read(4)
-        file.seek(0)
-        compression = compression_of(head) if head else None
-        if compression:
-            yield from self._members(file, compression)
-        else:
-            yield from iter(lambda: file.read(self._block_bytes), b"")
-
-    def _members(self, file: BinaryIO, compression: Compression) -> Iterator[bytes]:
-        member: Decompressor | None = None
-        while data := file.read(_COMPRESSED_BYTES):
-            while data:
-                if member is None:
-                    data = data.lstrip(b"\0")  # padding, as tapes and disks leave it
-                    member = compression.decompressor() if data else None
-                    continue
-                try:
-                    yield member.decompress(data)
-                except compression.damage as error:
-                    raise self._damaged(compression, error) from None
-                data = member.unused_data if member.eof else b""
-                member = None if member.eof else member
-        self.is_cut = member is not None
 
     def _damaged(
         self, compression: Compression, error: Exception
@@ -240,6 +208,8 @@ class CassetteReader:
         self._block_bytes = block_bytes
         self._trusted = trusted
         self._readings: WeakSet[Generator[Any]] = WeakSet()
+        # A capture of another program's is read as the cassette that it would make.
+        self._captures = open_foreign(self.path)
         header = self._read_header()
         self.has_header = header is not None
         self.header = header or Header()
@@ -286,7 +256,7 @@ class CassetteReader:
         return reading
 
     def _read_header(self) -> Header | None:
-        lines = _WholeLines(self.path, self._block_bytes)
+        lines = self._whole_lines()
         with closing(iter(lines)) as blocks:
             raw = next(blocks, b"")
         body = raw.lstrip()
@@ -297,6 +267,11 @@ class CassetteReader:
             advice = "Restore it from git, or record it: pytest --record-binance"
             raise CassetteFormatError(str(self.path), 0, "is empty", advice)
         return None
+
+    def _whole_lines(self) -> WholeLines | CassetteLines:
+        if self._captures:
+            return CassetteLines(self._captures, self._block_bytes, self._warn)
+        return WholeLines(self.path, self._block_bytes)
 
     def _lines(self) -> Generator[Line]:
         if self.has_header:
@@ -341,7 +316,7 @@ class CassetteReader:
 
     def _blocks(self) -> Iterator[tuple[int, bytes, Batch]]:
         """Parse the whole lines; warn behind the last if it should not be the last."""
-        lines = _WholeLines(self.path, self._block_bytes)
+        lines = self._whole_lines()
         frames = last_us = 0
         end: End | None = None
         for raw in lines:
@@ -465,7 +440,7 @@ def summarise(path: str | Path) -> Summary:
         CassetteFormatError: If something in it cannot be read.
         MissingExtraError: If it is compressed by zstd, which needs the extra.
     """
-    with _open(Path(path)) as file:
+    with open_file(Path(path)) as file:
         status = os.fstat(file.fileno())
     state = (status.st_ino, status.st_mtime_ns, status.st_size)
     return _summarise(str(path), os.path.realpath(path), state)

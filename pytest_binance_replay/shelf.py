@@ -107,7 +107,8 @@ def list_cassettes(directory: Path) -> list[str]:
     """List the names of all cassettes below a directory, sorted.
 
     Names have ``/`` between folders, and no suffix unless two files share the rest.
-    Hidden files and folders are left out; a directory that is not there has none.
+    Hidden files and folders are left out, and recordings that were rejected; a
+    directory that is not there has none.
     """
     files = []
     for folder, folders, names in os.walk(directory):
@@ -116,12 +117,17 @@ def list_cassettes(directory: Path) -> list[str]:
         files += [
             (below / name).as_posix()
             for name in names
-            if suffix_of(name) and not name.startswith(".")
+            if suffix_of(name) and not name.startswith(".") and not _is_rejected(name)
         ]
     stems = Counter(map(_without_suffix, files))
     return sorted(
         stem if stems[stem := _without_suffix(name)] == 1 else name for name in files
     )
+
+
+def _is_rejected(name: str) -> bool:
+    """Tell whether a file is what a failed recording left, by its name."""
+    return _without_suffix(name).endswith(".rejected")
 
 
 def _without_suffix(name: str) -> str:

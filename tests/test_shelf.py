@@ -23,6 +23,7 @@ def recordings(tmp_path: Path) -> Path:
         "test_bot/TestDip.test[b].jsonl.zst",
         "test_bot/notes.md",
         ".hidden.jsonl",
+        "dip.rejected.jsonl",
         ".git/dip.jsonl",
     ):
         write(directory / name, b"")
@@ -118,6 +119,7 @@ def test_a_missing_absolute_path_names_its_neighbours(recordings: Path) -> None:
     assert caught.value.nearest == (
         ".hidden.jsonl",
         "dip.jsonl",
+        "dip.rejected.jsonl",
         "rise.jsonl.gz",
         "rise.jsonl.zst",
     )
