@@ -7,7 +7,18 @@ import sys
 from importlib.metadata import version
 from typing import TYPE_CHECKING, NoReturn
 
-from pytest_binance_replay.commands import serve
+from pytest_binance_replay.commands import (
+    check,
+    convert,
+    cut,
+    diff,
+    info,
+    merge,
+    record,
+    serve,
+    synth,
+    unused,
+)
 from pytest_binance_replay.commands.console import NETWORK, UNSOUND, USAGE, say
 from pytest_binance_replay.errors import (
     CassetteFormatError,
@@ -21,11 +32,19 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from types import ModuleType
 
-COMMANDS: Mapping[str, ModuleType] = {"serve": serve}
-_UNBUILT_COMMANDS = (
-    *("record", "info", "check", "diff"),
-    *("cut", "merge", "convert", "synth", "unused", "init"),
-)
+COMMANDS: Mapping[str, ModuleType] = {
+    "serve": serve,
+    "record": record,
+    "info": info,
+    "check": check,
+    "diff": diff,
+    "cut": cut,
+    "merge": merge,
+    "convert": convert,
+    "synth": synth,
+    "unused": unused,
+}
+_UNBUILT_COMMANDS = ("init",)
 _UNBUILT_FLAGS = {f"--{name.replace('_', '-')}" for name in UNBUILT}
 
 
@@ -61,6 +80,8 @@ def _unbuilt(arguments: Sequence[str]) -> str | None:
     """Return what is asked for that only a later version has."""
     if arguments and arguments[0] in _UNBUILT_COMMANDS:
         return f"binance-replay {arguments[0]}"
+    if arguments[:1] != ["serve"]:  # others have options of these names
+        return None
     flags = (argument.partition("=")[0] for argument in arguments)
     return next((flag for flag in flags if flag in _UNBUILT_FLAGS), None)
 

@@ -36,6 +36,21 @@ class CassetteLineError(ReplayError, ValueError):
         return f"not a cassette line: {self.problem}"
 
 
+class CaptureLineError(ReplayError, ValueError):
+    """A piece of somebody else's capture is not of the form that the rest is of.
+
+    Attributes:
+        problem: What is wrong with it, without a final full stop.
+    """
+
+    def __init__(self, problem: str) -> None:
+        super().__init__(problem)
+        self.problem = problem
+
+    def __str__(self) -> str:
+        return f"not a line of this capture: {self.problem}"
+
+
 class CassetteFormatError(ReplayError, ValueError):
     """A cassette file holds something that cannot be played.
 
@@ -351,6 +366,23 @@ class NotOnTapeError(ReplayError, LookupError):
         return self.reason
 
 
+class NothingLeftError(ReplayError, ValueError):
+    """What was asked for holds no frame.
+
+    Attributes:
+        path: The file it was to be taken from.
+        problem: What there is instead, without a final full stop.
+    """
+
+    def __init__(self, path: str, problem: str) -> None:
+        super().__init__(path, problem)
+        self.path = path
+        self.problem = problem
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.problem}; nothing was written."
+
+
 class NoBookError(ReplayError, LookupError):
     """The order book of a symbol is not known where the tape stands.
 
@@ -548,6 +580,31 @@ class MarketUnknownError(ReplayError, ValueError):
         )
 
 
+class MarketsDifferError(ReplayError, ValueError):
+    """Recordings of two markets were to become one cassette.
+
+    Attributes:
+        one: A file.
+        market: Its market.
+        other: Another file.
+        other_market: That one's market.
+    """
+
+    def __init__(self, one: str, market: str, other: str, other_market: str) -> None:
+        super().__init__(one, market, other, other_market)
+        self.one = one
+        self.market = market
+        self.other = other
+        self.other_market = other_market
+
+    def __str__(self) -> str:
+        return (
+            f"{self.one} is of {self.market}, {self.other} of {self.other_market}, and "
+            "a cassette has one market. Keep a cassette for each, and play both: a "
+            "tape takes several."
+        )
+
+
 class LoopHasNoEndError(ReplayError, ValueError):
     """A looped tape was told to play to its end."""
 
@@ -654,6 +711,79 @@ class ClientVanishedError(ReplayError, ConnectionError):
                 "may have overflowed; slow the tape with speed='auto' or speed=1."
             )
         return f"{self.client}, while frames were still due for it. {advice}"
+
+
+class CaptureError(ReplayError, RuntimeError):
+    """A recording could not be made.
+
+    Attributes:
+        problem: What happened and what to do, sentences.
+        kept: The file with what was captured until then; None if there is none.
+    """
+
+    def __init__(self, problem: str, kept: str | None = None) -> None:
+        super().__init__(problem, kept)
+        self.facts: tuple[Any, ...] = (problem, kept)  # OSError rearranges its own
+        self.problem = problem
+        self.kept = kept
+
+    def with_kept(self, kept: str | None) -> CaptureError:
+        """Return the same error, with where to find what was captured."""
+        make: Any = type(self)
+        same: CaptureError = make(*self.facts[:-1], kept)
+        return same
+
+    def __str__(self) -> str:
+        if self.kept is None:
+            return self.problem
+        kept = f"What was captured is in {self.kept}; rename it to use it."
+        return f"{self.problem} {kept}"
+
+
+class UpstreamError(CaptureError, ConnectionError):
+    """The upstream cannot be reached, or does not give what was asked of it."""
+
+
+class ConnectionLostError(ReplayError, ConnectionError):
+    """A connection to the upstream was lost or could not be made, which may pass.
+
+    Attributes:
+        reason: What happened, without a full stop: a close code, or words.
+        retry_seconds: How long the upstream wants to be left alone; None if it did
+            not say.
+    """
+
+    def __init__(self, reason: str, retry_seconds: float | None = None) -> None:
+        super().__init__(reason, retry_seconds)
+        self.facts = (reason, retry_seconds)  # OSError rearranges its arguments
+        self.reason = reason
+        self.retry_seconds = retry_seconds
+
+    def __str__(self) -> str:
+        return f"the connection to the upstream was lost: {self.reason}."
+
+
+class QuietMarketError(CaptureError):
+    """Too few messages came in the time that a recording had.
+
+    Attributes:
+        seconds: How long it waited.
+        wanted: What it waited for.
+        seen: How many messages came of what, in words.
+    """
+
+    def __init__(
+        self, seconds: float, wanted: str, seen: str, kept: str | None = None
+    ) -> None:
+        problem = (
+            f"recorded {seconds:g} s and did not get {wanted}; {seen}. Record longer, "
+            "ask for less, or take a busier symbol."
+        )
+        super().__init__(problem, kept)
+        self.facts = (seconds, wanted, seen, kept)
+        self.seconds = seconds
+        self.wanted = wanted
+        self.seen = seen
 
 
 class CheckWarning(BinanceReplayWarning):

@@ -3,7 +3,8 @@
 While a guard is installed, what this process opens cannot reach the exchange: an
 attempt raises before anything is sent, or lands on the replay server. Connections to
 other hosts are not touched. Out of reach are connections that were open before, other
-processes, and clients that neither resolve nor connect through Python.
+processes, and clients that neither resolve nor connect through Python. What records
+from the exchange passes.
 """
 
 from __future__ import annotations
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
 
     from pytest_binance_replay.hosts import ExchangeHost
     from pytest_binance_replay.streams import Market
+
+OWN_THREADS = "binance-replay"
+"""How the names of our own threads begin, on which no code under test ever runs."""
 
 # Some clients match a domain's hosts only by the form with the dot, some only by the
 # other.
@@ -170,6 +174,8 @@ class _Road:
     # Asked by the hooks, on any thread
 
     def turn(self, host: object, port: object) -> tuple[Landing, int] | None:
+        if _is_own_thread():
+            return None
         name, asked = host, port
         if isinstance(host, Landing):
             name, asked = host.exchange_host, host.asked_port or port
@@ -185,7 +191,7 @@ class _Road:
 
     def refuse(self, host: object) -> None:
         guards, found = self._guards, find_exchange_host(host)
-        if guards and found:
+        if guards and found and not _is_own_thread():
             raise guards[-1].stop(found.name)
 
     def vet(self, context: Any, host: object, peer: socket.socket | None) -> None:
@@ -195,8 +201,13 @@ class _Road:
             self.refuse(host)
         found = find_exchange_host(host)
         redirect = _choose(self._guards, found) if found else None
-        if redirect is not None and context.verify_mode:
+        if redirect is not None and context.verify_mode and not _is_own_thread():
             context.load_verify_locations(cadata=redirect.ca_pem.decode())
+
+
+def _is_own_thread() -> bool:
+    """Tell whether it is a recording that goes out, to the exchange itself."""
+    return threading.current_thread().name.startswith(OWN_THREADS)
 
 
 def _choose(guards: Iterable[Guard], host: ExchangeHost) -> Redirect | None:

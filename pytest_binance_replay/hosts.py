@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import re
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal, NamedTuple
+from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from pytest_binance_replay.streams import Market
 
 DOMAINS = ("binance.com", "binance.vision", "binancefuture.com", "binance.us")
@@ -21,6 +25,47 @@ CERTIFICATE_NAMES = (
     *(f"*.testnet.{domain}" for domain in DOMAINS),
 )
 """What a certificate names that is to pass for the exchange's, and for our own."""
+
+
+class Upstream(NamedTuple):
+    """Where a recording is taken from.
+
+    Attributes:
+        ws_url: Base of its websockets, `wss://data-stream.binance.vision`, to which
+            `/stream` and the futures routes are added.
+        rest_url: Base of its REST calls, `https://data-api.binance.vision`.
+    """
+
+    ws_url: str
+    rest_url: str
+
+
+UPSTREAMS: Mapping[Market, Upstream] = MappingProxyType(
+    {
+        "spot": Upstream(
+            "wss://data-stream.binance.vision", "https://data-api.binance.vision"
+        ),
+        "usdm": Upstream("wss://fstream.binance.com", "https://fapi.binance.com"),
+    }
+)
+"""The exchange itself: of spot, the hosts for market data, which want no key.
+
+Source:
+    Binance Spot API docs, "Market Data Only URLs"; Binance USDⓈ-M Futures API docs,
+    base endpoints.
+"""
+
+# Where a host of streams and that of its REST calls are not called alike.
+_REST_HOSTS = {
+    "stream.binance.com": "api.binance.com",
+    "stream.binance.us": "api.binance.us",
+    "stream.testnet.binance.vision": "testnet.binance.vision",
+    "data-stream.binance.vision": "data-api.binance.vision",
+    "fstream.binance.com": "fapi.binance.com",
+    "demo-fstream.binance.com": "demo-fapi.binance.com",
+    "stream.binancefuture.com": "testnet.binancefuture.com",
+    "fstream.binancefuture.com": "testnet.binancefuture.com",
+}
 
 _SERVICE = re.compile(r"(?:\A|-)(ws-)?([fd]?)(stream|api)\d*(?:-|\Z)")
 _CLEAR_PORTS = {"80", "8080", "http"}
@@ -108,6 +153,35 @@ def market_of_host(header: str | None) -> Market | None:
     if host is None or host.market == "coinm":
         return None
     return host.market
+
+
+def parse_upstream(text: str) -> Upstream:
+    """Read where to record from: `WS_URL` or `WS_URL,REST_URL`.
+
+    Without the second, REST calls go to the host that the exchange has beside that of
+    the first, or else to the same host and port.
+
+    Raises:
+        ValueError: If these are no addresses.
+    """
+    ws_text, comma, rest_text = text.strip().partition(",")
+    ws_url = _checked_url(ws_text, ("ws", "wss"))
+    if comma:
+        return Upstream(ws_url, _checked_url(rest_text, ("http", "https")))
+    scheme, _, rest = ws_url.partition("://")
+    authority = rest.partition("/")[0]
+    host = authority.rpartition("@")[2].partition(":")[0].lower()
+    beside = _REST_HOSTS.get(host, authority)
+    return Upstream(ws_url, f"{'https' if scheme == 'wss' else 'http'}://{beside}")
+
+
+def _checked_url(text: str, schemes: tuple[str, ...]) -> str:
+    url = text.strip().rstrip("/")
+    parts = urlsplit(url)
+    is_sound = parts.hostname and parts.port != 0  # A port that is none raises here.
+    if parts.scheme not in schemes or not is_sound or parts.query or parts.fragment:
+        raise ValueError(text)
+    return url
 
 
 def is_clear_port(port: object) -> bool:

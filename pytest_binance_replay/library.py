@@ -157,6 +157,8 @@ class SessionSource:
         market: Their market; None goes by the payloads, and is spot if they do not
             say.
         rest: Recorded REST answers, oldest first.
+        streams: Names of its streams, where some of them may have no frame; those
+            that have one need no mention.
     """
 
     label = "the loaded session"
@@ -167,11 +169,13 @@ class SessionSource:
         *,
         market: Market | None = None,
         rest: Sequence[RestAnswer] = (),
+        streams: Iterable[str] = (),
     ) -> None:
         self._frames = tuple(frames)
         self._rest = rest
         self.market: Market = market or self._guess_market()
-        self.streams = tuple(dict.fromkeys(frame.stream for frame in self._frames))
+        names = (frame.stream for frame in self._frames)
+        self.streams = tuple(dict.fromkeys((*streams, *names)))
         self.recorded_us = self._frames[0].receive_time_us if self._frames else 0
 
     def _guess_market(self) -> Market:
@@ -192,7 +196,7 @@ class SessionSource:
         return self._rest
 
     def really_has(self, name: str) -> bool:
-        """Return whether any frame is of a stream."""
+        """Return whether the session is of a stream, if with no frame."""
         return name in self.streams
 
 

@@ -117,6 +117,37 @@ def _parse_names(value: object) -> tuple[str, ...]:
     return tuple(name for text in texts for name in re.split(r"[,\s]+", text) if name)
 
 
+def _parse_recording_time(value: object) -> float | Callable[..., object] | None:
+    if value is None or callable(value):
+        return value
+    seconds = parse_seconds(value)
+    if not seconds:
+        raise ValueError(value)
+    return seconds
+
+
+def _parse_counts(value: object) -> int | Mapping[str, int]:
+    if isinstance(value, Mapping):
+        if not all(isinstance(name, str) and name for name in value):
+            raise TypeError(value)
+        return {name: _parse_count(count) for name, count in value.items()}
+    texts = _parse_names(value) if isinstance(value, str | list) else ()
+    if not texts or (len(texts) == 1 and "=" not in texts[0]):
+        return _parse_count(texts[0] if texts else value)
+    pairs = [text.rpartition("=") for text in texts]
+    return _parse_counts({name: count for name, _, count in pairs})
+
+
+def _parse_count(value: object) -> int:
+    if isinstance(value, str) and value.isascii() and value.isdigit():
+        return int(value)
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(value)
+    if value < 0:
+        raise ValueError(value)
+    return value
+
+
 def _parse_check(value: object) -> Mapping[str, Severity]:
     if not isinstance(value, Mapping):
         pairs = [text.partition("=") for text in _parse_names(value)]
@@ -217,6 +248,34 @@ SETTINGS: Mapping[str, Setting] = MappingProxyType(
                 "named fail it",
                 plural=True,
             ),
+            Setting(
+                "streams",
+                _parse_names,
+                (),
+                "stream names such as 'btcusdt@trade,btcusdt@depth@100ms', or a list "
+                "of them",
+                "what a recording captures; by default what the old cassette has, or "
+                "else what the bot asks for",
+                plural=True,
+            ),
+            Setting(
+                "record_for",
+                _parse_recording_time,
+                None,
+                "a length of time above 0 such as '30s' or '5m'; in a mark also a "
+                "predicate over frames",
+                "how long a recording lasts; by default as long as the old cassette, "
+                "or else 30s",
+            ),
+            Setting(
+                "min_messages",
+                _parse_counts,
+                0,
+                "a number of messages, or numbers by stream such as "
+                "'btcusdt@trade=20,ethusdt@trade=5' or {'btcusdt@trade': 20}",
+                "messages that each stream of a recording has to bring",
+                plural=True,
+            ),
         )
     }
 )
@@ -225,9 +284,6 @@ UNBUILT: Mapping[str, str] = MappingProxyType(
     {
         "strict": "checking the exchange's limits is",
         "faults": "putting faults into a replay is",
-        "streams": "recording is",
-        "record_for": "recording is",
-        "min_messages": "recording is",
     }
 )
 """Settings whose names are taken, and what they wait for, as a sentence begins."""
@@ -252,6 +308,12 @@ class Options(NamedTuple):
             by the date of each recording.
         redirect: Whether connections to the exchange's hosts land on the replay.
         check: Severity of the checks that are not to fail.
+        streams: What a recording captures; empty leaves that to the old cassette, or
+            to the bot.
+        record_for: How long a recording lasts, seconds, or a predicate over frames
+            that ends it; None for as long as the old cassette.
+        min_messages: How many messages each stream of a recording has to bring, or
+            those named.
     """
 
     speed: Speed = "auto"
@@ -265,6 +327,9 @@ class Options(NamedTuple):
     routes: Literal["live", "any"] | None = None
     redirect: bool = False
     check: Mapping[str, Severity] = MappingProxyType({})
+    streams: tuple[str, ...] = ()
+    record_for: float | Callable[..., object] | None = None
+    min_messages: int | Mapping[str, int] = 0
 
     def severity(self, name: str) -> Severity:
         """Return how strictly a check is to be taken."""

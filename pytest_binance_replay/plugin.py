@@ -6,7 +6,6 @@ imports nothing heavy before a test asks for a replay.
 
 from __future__ import annotations
 
-import argparse
 import warnings
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal
@@ -17,9 +16,12 @@ import pytest
 from pytest_binance_replay import clock as _clock  # noqa: F401
 from pytest_binance_replay.errors import (
     BinanceReplayWarning,
+    CassetteNotFoundError,
     OptionError,
     ReplayError,
 )
+from pytest_binance_replay.given import PLUGIN_NAME as GIVEN_PLUGIN
+from pytest_binance_replay.given import PropertyTests, is_property_test
 from pytest_binance_replay.marks import (
     MARKER,
     default_cassette,
@@ -33,17 +35,25 @@ from pytest_binance_replay.options import (
     make_options,
     parse_setting,
 )
+from pytest_binance_replay.record_options import add_options as add_record_options
+from pytest_binance_replay.record_options import read_options as read_record_options
+from pytest_binance_replay.usage_report import PLUGIN_NAME as USAGE_PLUGIN
+from pytest_binance_replay.usage_report import UsageReport
+from pytest_binance_replay.usage_report import add_options as add_usage_options
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Iterator
     from pathlib import Path
 
     from pytest_binance_replay.factory import ReplayFactory
+    from pytest_binance_replay.options import Options
+    from pytest_binance_replay.record_report import RecordReport
     from pytest_binance_replay.replay import BinanceReplay
 
 _GIVEN = pytest.StashKey[Mapping[str, object]]()
 _INI = pytest.StashKey[Mapping[str, object]]()
 _FACTORY = pytest.StashKey["ReplayFactory"]()
+_RECORDER = pytest.StashKey["RecordReport"]()
 _REPLAY = pytest.StashKey["BinanceReplay"]()
 _RAISED = pytest.StashKey[bool]()
 
@@ -73,12 +83,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--binance-cassette-dir", dest=_DIRECTORY, metavar="DIR", help=help_text
     )
     parser.addini(_DIRECTORY, help_text, type="string", default="recordings")
-    group.addoption(
-        "--record-binance",
-        dest="record_binance",
-        action="store_true",
-        help=argparse.SUPPRESS,
-    )
+    add_usage_options(parser, group)
+    add_record_options(parser, group)
 
 
 def _flag(name: str) -> str:
@@ -93,11 +99,26 @@ def pytest_configure(config: pytest.Config) -> None:
         f"{MARKER}(*cassettes, {keywords}): the cassettes that the binance_replay "
         "fixture plays, and how; see `pytest --help` for the settings.",
     )
-    if config.getoption("record_binance"):
-        msg = "--record-binance: recording is not built yet; leave it out."
-        raise pytest.UsageError(msg)
+    recording = read_record_options(config)
     config.stash[_GIVEN] = dict(_settings_given(config))
     config.stash[_INI] = dict(_settings_in_file(config))
+    usage = UsageReport(config, _cassette_directory(config), lambda: _opened(config))
+    config.pluginmanager.register(usage, USAGE_PLUGIN)
+    directory = _cassette_directory(config)
+    given = PropertyTests(directory, lambda item: item.stash.get(_REPLAY, None))
+    config.pluginmanager.register(given, GIVEN_PLUGIN)
+    if recording.mode != "none":
+        from pytest_binance_replay.record_report import PLUGIN_NAME, RecordReport
+
+        directory = _cassette_directory(config)
+        recorder = RecordReport(config, directory, recording, _options_of)
+        config.pluginmanager.register(recorder, PLUGIN_NAME)
+        config.stash[_RECORDER] = recorder
+
+
+def _opened(config: pytest.Config) -> Iterable[Path]:
+    factory = config.stash.get(_FACTORY, None)
+    return () if factory is None else factory.opened
 
 
 def _settings_given(config: pytest.Config) -> Iterator[tuple[str, object]]:
@@ -224,19 +245,37 @@ def binance_replay(
 
 
 def _open(factory: ReplayFactory, item: pytest.Item) -> BinanceReplay:
-    cassettes, marked, problems = read_marks(item)
-    stash = item.config.stash
+    cassettes, _, problems = read_marks(item)
     if not problems:
+        recorder: RecordReport | None = item.config.stash.get(_RECORDER, None)
         try:
-            return factory.open(
-                cassettes,
-                make_options(layered(stash[_INI], marked, stash[_GIVEN])),
-                test=name_of_test(item),
-                default_name=default_cassette(item),
-            )
+            options = _options_of(item)
+            if recorder is not None:
+                return recorder.open(factory, item, options)
+            return _open_with(factory, item, cassettes, options)
         except ReplayError as error:
             problems = [str(error)]
     pytest.fail("\n".join(problems), pytrace=False)
+
+
+def _open_with(
+    factory: ReplayFactory,
+    item: pytest.Item,
+    cassettes: tuple[Any, ...] | None,
+    options: Options,
+) -> BinanceReplay:
+    test, own = name_of_test(item), default_cassette(item)
+    try:
+        return factory.open(cassettes, options, test=test, default_name=own)
+    except CassetteNotFoundError:
+        if cassettes is not None or not is_property_test(item):
+            raise
+    return factory.open((), options, test=test)  # Its examples are yet to be loaded.
+
+
+def _options_of(item: pytest.Item) -> Options:
+    stash = item.config.stash
+    return make_options(layered(stash[_INI], read_marks(item).settings, stash[_GIVEN]))
 
 
 def _end(replay: BinanceReplay) -> list[Exception]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from pytest_binance_replay import checks
 from pytest_binance_replay.background import Handle, LoopThread, PolledHandle
-from pytest_binance_replay.cassette import Frame
+from pytest_binance_replay.cassette import End, Frame, Header, Mark, RestAnswer
 from pytest_binance_replay.clock import wall_us
 from pytest_binance_replay.errors import (
     LoopHasNoEndError,
@@ -35,11 +35,19 @@ from pytest_binance_replay.wire import stream_key
 if TYPE_CHECKING:
     import asyncio
     import socket
-    from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
+    from collections.abc import (
+        Callable,
+        Coroutine,
+        Iterable,
+        Iterator,
+        Mapping,
+        Sequence,
+    )
     from pathlib import Path
     from types import TracebackType
 
     from pytest_binance_replay.book import OrderBook
+    from pytest_binance_replay.cassette import Line
     from pytest_binance_replay.control import Control
     from pytest_binance_replay.errors import BinanceReplayWarning
     from pytest_binance_replay.events import Event
@@ -118,8 +126,10 @@ class BinanceReplay:
         self._host = host
         self._listener = listen(host, port)
         self._port: int = self._listener.getsockname()[1]
+        self._sources = tuple(sources)
+        self.loaded: object = None
         try:
-            self._stage = self._open(tuple(sources))
+            self._stage = self._open(self._sources)
         except BaseException:
             self._listener.close()
             raise
@@ -530,24 +540,44 @@ class BinanceReplay:
         self._stage.library.catalogue.streams[market].add(stream)
         return await self._control.push(self._key(stream), data)
 
-    def load(self, session: Iterable[Frame | tuple[str, str | bytes]]) -> None:
+    def load(self, session: Iterable[Line | tuple[str, str | bytes]]) -> None:
         """Put a session of the test's own on the tape, in place of what it holds.
 
         Connections are closed; the port stays. What was asked and sent before is
         forgotten, and the new tape starts as the first one did.
 
         Args:
-            session: Frames in order; or pairs of stream name and payload, received a
-                millisecond apart.
+            session: Lines of a cassette in order, such as those of a `Session`: frames,
+                REST answers, and a header that names market and streams if it is there;
+                or pairs of stream name and payload, received a millisecond apart.
         """
         if self._closed:
             wanted = "load()"
             raise ReplayClosedError(wanted)
-        source = SessionSource(_as_frames(session), market=self._options.market)
+        source = _as_source(session, self._options.market)
         self._earlier += self._problems_of_tape()
+        self._replace_tape((source,))
+        self.loaded = session
+
+    def start_over(self) -> None:
+        """Be as it was when it was made, but for the port.
+
+        Connections are closed; what was loaded, asked, sent and found wrong is
+        forgotten.
+        """
+        if self._closed:
+            wanted = "start_over()"
+            raise ReplayClosedError(wanted)
+        self._replace_tape(self._sources)
+        self._earlier.clear()
+        self._handles.clear()
+        self._final_clients = None
+        self.loaded = None
+
+    def _replace_tape(self, sources: Sequence[CassetteSource | SessionSource]) -> None:
         self._call_off()
         self._thread.call(self._stage.close())
-        self._stage = self._open((source,))
+        self._stage = self._open(tuple(sources))
         if self._secure is not None:
             self._secure.serve_with(self._stage.server)
 
@@ -683,13 +713,24 @@ def _text_bytes(payload: str | bytes) -> bytes:
     return (payload if isinstance(payload, str) else payload.decode()).encode()
 
 
-def _as_frames(session: Iterable[Frame | tuple[str, str | bytes]]) -> list[Frame]:
-    frames: list[Frame] = []
+def _as_source(
+    session: Iterable[Line | tuple[str, str | bytes]], market: Market | None
+) -> SessionSource:
+    """Return a session as the source of a tape; a market given wins over its header."""
+    header, frames, rest = Header(), list[Frame](), list[RestAnswer]()
     now_us = wall_us()
     for n, item in enumerate(session):
-        if isinstance(item, Frame):
-            frames.append(item)
-            continue
-        stream, payload = item
-        frames.append(Frame(now_us + n * 1000, stream, _text_bytes(payload)))
-    return frames
+        match item:
+            case Header():
+                header = item
+            case Frame():
+                frames.append(item)
+            case RestAnswer():
+                rest.append(item)
+            case Mark() | End():
+                pass
+            case (stream, payload):
+                frames.append(Frame(now_us + n * 1000, stream, _text_bytes(payload)))
+    return SessionSource(
+        frames, market=market or header.market, rest=rest, streams=header.streams or ()
+    )

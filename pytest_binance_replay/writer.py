@@ -134,6 +134,44 @@ class CassetteWriter:
             raise
         _sync_directory(self._target.parent)
 
+    def flush(self) -> int:
+        """Hand over to the system what was written, as whole lines.
+
+        Even if the process is killed then, the temporary file holds them. Of a
+        compressed cassette each call makes a member, so that few calls make a smaller
+        file.
+
+        Returns:
+            The bytes in the temporary file.
+
+        Raises:
+            OSError: If they cannot be written.
+        """
+        if self._pending:
+            self._flush()
+        return self._file.tell()
+
+    def keep_as(self, path: Path) -> None:
+        """Keep what was written under another name, instead of putting it in place.
+
+        It gets an end line; what cannot be written any more is left out.
+
+        Args:
+            path: Where to, in the target's folder; what is there is replaced.
+
+        Raises:
+            OSError: If it cannot be renamed; it is given up then.
+        """
+        with suppress(OSError):
+            self._append(format_line(End(self.last_time_us, self.frames)), 0)
+            self._flush()
+        self._file.close()
+        try:
+            self._temporary.replace(path)
+        except BaseException:
+            self.discard()
+            raise
+
     def discard(self) -> None:
         """Give up what was written; without effect on a cassette in place."""
         self._file.close()

@@ -965,6 +965,7 @@ def levels_after(payloads: Iterable[bytes]) -> dict[tuple[str, str], str]:
 
 
 @pytest.mark.parametrize("levels", ["5", "20"])
+@pytest.mark.slow
 def test_real_pictures_are_the_top_of_the_true_book(
     shared_data: Path, levels: str
 ) -> None:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from contextlib import suppress
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -7,9 +9,12 @@ from hypothesis import strategies as st
 from pytest_binance_replay.hosts import (
     CERTIFICATE_NAMES,
     DOMAINS,
+    UPSTREAMS,
+    Upstream,
     find_exchange_host,
     is_clear_port,
     market_of_host,
+    parse_upstream,
 )
 
 HOSTS = {
@@ -120,3 +125,41 @@ def test_any_other_port_is_for_tls(port: object) -> None:
 def test_the_certificate_names_every_host(name: str) -> None:
     wildcard = f"*.{name.partition('.')[2]}"
     assert name in CERTIFICATE_NAMES or wildcard in CERTIFICATE_NAMES
+
+
+@pytest.mark.parametrize(
+    ("text", "ws_url", "rest_url"),
+    [
+        *((upstream.ws_url, *upstream) for upstream in UPSTREAMS.values()),
+        (
+            "wss://stream.binance.com:9443/",
+            "wss://stream.binance.com:9443",
+            "https://api.binance.com",
+        ),
+        ("ws://127.0.0.1:9443", "ws://127.0.0.1:9443", "http://127.0.0.1:9443"),
+        ("wss://[::1]:9/stream", "wss://[::1]:9/stream", "https://[::1]:9"),
+        (" wss://a , https://b:1/base/ ", "wss://a", "https://b:1/base"),
+    ],
+)
+def test_an_upstream_is_one_address_or_two(
+    text: str, ws_url: str, rest_url: str
+) -> None:
+    assert parse_upstream(text) == Upstream(ws_url, rest_url)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", ",", "https://a", "wss://", "wss://a,", "wss://a,wss://b", "a.com"),
+        *("wss://a?listenKey=x", "wss://a#b", "wss://a:port", "wss://a:0", "wss://[a"),
+    ],
+)
+def test_what_is_no_address_is_no_upstream(text: str) -> None:
+    with pytest.raises(ValueError):  # noqa: PT011 - whose words nobody sees
+        parse_upstream(text)
+
+
+@given(st.text())
+def test_any_text_is_an_upstream_or_is_not(text: str) -> None:
+    with suppress(ValueError):
+        assert parse_upstream(text).ws_url.startswith(("ws:", "wss:"))

@@ -61,6 +61,15 @@ GOOD: list[tuple[str, object, object]] = [
         ["missing=warn", "vanished=fail"],
         {"missing": "warn", "vanished": "fail"},
     ),
+    ("streams", ["btcusdt@trade", "a@b, c@d"], ("btcusdt@trade", "a@b", "c@d")),
+    ("record_for", "2m", 120.0),
+    ("record_for", 0.5, 0.5),
+    ("record_for", None, None),
+    ("record_for", bool, bool),
+    ("min_messages", 3, 3),
+    ("min_messages", "20", 20),
+    ("min_messages", ["a@b=2", "c@d=3"], {"a@b": 2, "c@d": 3}),
+    ("min_messages", {"a@b": 0}, {"a@b": 0}),
 ]
 BAD: list[tuple[str, object]] = [
     *(("speed", value) for value in (0, -3, "fast", "", "nan", "inf", float("inf"))),
@@ -77,6 +86,15 @@ BAD: list[tuple[str, object]] = [
     *(("redirect", value) for value in ("yes", "", None, 1, [True])),
     *(("check", value) for value in (None, "missing", "missing=loud", "unused=warn")),
     *(("check", value) for value in ({"unused": "warn"}, {"missing": None}, [1])),
+    *(("streams", value) for value in (None, 3, [""])),
+    ("streams", {"a": "b"}),
+    *(("record_for", value) for value in (0, "0s", -1, "soon", True)),
+    ("record_for", []),
+    *(("min_messages", value) for value in (None, -1, True, "few", "a@b=x", 1.5)),
+    *(("min_messages", value) for value in ({"": 1}, {"a@b": -1})),
+    ("min_messages", []),
+    ("min_messages", ""),
+    ("min_messages", {1: 1}),
 ]
 
 
@@ -142,7 +160,8 @@ def test_an_unknown_setting_is_told_what_there_is() -> None:
         parse_setting("spede", 3, "binance_replay(spede=3)")
     assert str(caught.value) == (
         "binance_replay(spede=3): unknown setting; there are speed, max_gap, start, "
-        "start_after, at_end, lag, market, time, routes, redirect, check."
+        "start_after, at_end, lag, market, time, routes, redirect, check, streams, "
+        "record_for, min_messages."
     )
 
 

@@ -17,7 +17,7 @@ import pytest
 
 from pytest_binance_replay import BinanceReplay, ReplayFactory
 from pytest_binance_replay.cassette import Header
-from pytest_binance_replay.cli import main
+from pytest_binance_replay.cli import COMMANDS, main
 from pytest_binance_replay.options import SETTINGS
 
 ROOT = Path(__file__).parents[1]
@@ -26,6 +26,7 @@ FIRST_TEST = "test_dip.py"
 INSTALL = "python -m pip install -q . && "
 TEST_COMMAND = "python -m pip install tox && python -m tox"
 # For the plugin and the command line, not for tests.
+OTHERS = ("cassette_dir", "unused", "record_mode", "record_in_ci", "upstream")
 HOUSEKEEPING = {
     *("close", "closed", "complaints", "describe"),
     *("problems", "take_warnings", "test_is_over"),
@@ -198,15 +199,40 @@ def test_defaults_are_the_first_values() -> None:
         assert not default or first == default, name
 
 
-def test_commands_and_flags_are_those_that_there_are(
-    capsys: pytest.CaptureFixture[str],
+def test_commands_are_those_that_there_are() -> None:
+    cells = " ".join(map(first_cell, rows("command line")))
+    assert sorted(re.findall(r"`binance-replay (\w+)", cells)) == sorted(COMMANDS)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_flags_are_those_of_the_command(
+    command: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit):
-        main(["serve", "--help"])
-    there = set(re.findall(r"--[a-z-]+", capsys.readouterr().out)) - {"--help"}
-    cells = " ".join(map(first_cell, rows("command line")))
-    assert set(re.findall(r"--[a-z-]+", cells)) == there
-    assert re.findall(r"`binance-replay (\w+)", cells) == ["serve"]
+        main([command, "--help"])
+    there = set(re.findall(r"--[a-z-]+", capsys.readouterr().out))
+    (row,) = [r for r in rows("command line") if f"`binance-replay {command}" in r]
+    named = set(re.findall(r"`(--[a-z-]+)`", row))
+    shown = re.findall(rf"binance-replay {command} ([^`\n]*)", README)
+    assert named | set(re.findall(r"--[a-z-]+", " ".join(shown))) <= there
+
+
+def squeezed(code: str) -> str:
+    """Return code without what a formatter decides: blanks, and commas at an end."""
+    return re.sub(r",(?=[)\]}])", "", re.sub(r"\s", "", code))
+
+
+def test_clients_are_pointed_here_as_their_tests_do() -> None:
+    files = (ROOT / "tests" / "clients").rglob("*.[jp][sy]")
+    run = "".join(squeezed(path.read_text("utf-8")) for path in files)
+    lines = [
+        code
+        for row in rows("client")
+        for code in code_in(row)
+        if "binance_replay." in code or code.startswith(("new ", "{", "options["))
+    ]
+    assert len(lines) > 10
+    assert [code for code in lines if squeezed(code) not in run] == []
 
 
 def test_header_members_are_those_that_there_are() -> None:
@@ -216,7 +242,7 @@ def test_header_members_are_those_that_there_are() -> None:
 
 
 def test_names_in_the_text_are_names_of_ours() -> None:
-    ours = {f"binance_{name}" for name in (*SETTINGS, "cassette_dir")}
+    ours = {f"binance_{name}" for name in (*SETTINGS, *OTHERS)}
     options = {f"--{name}".replace("_", "-") for name in ours}
     marks = {"binance_replay", "binance_replay_factory", "pytest_binance_replay"}
     assert set(re.findall(r"\b\w*binance_\w+", README)) <= ours | marks

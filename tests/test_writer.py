@@ -147,3 +147,32 @@ def test_a_name_that_is_no_cassettes_is_not_written(tmp_path: Path) -> None:
     with pytest.raises(CassetteLineError):
         CassetteWriter(tmp_path / "dip.jsonl", Header(version=2))
     assert list_files(tmp_path) == []
+
+
+def test_what_was_flushed_is_on_the_disk(tmp_path: Path) -> None:
+    with CassetteWriter(tmp_path / "dip.jsonl", HEADER) as writer:
+        writer.write(trade(1))
+        size = writer.flush()
+        (part,) = tmp_path.iterdir()
+        assert part.read_bytes() == text_of([HEADER, trade(1)])
+        assert writer.flush() == size == part.stat().st_size
+        writer.discard()
+
+
+def test_what_is_kept_goes_elsewhere_with_an_end(tmp_path: Path) -> None:
+    path = write(tmp_path / "dip.jsonl", b"old")
+    writer = CassetteWriter(path, HEADER)
+    writer.write(trade(1))
+    writer.keep_as(tmp_path / "dip.rejected.jsonl")
+    assert path.read_bytes() == b"old"
+    end = End(trade(1).receive_time_us, 1)
+    assert read(tmp_path / "dip.rejected.jsonl") == ([HEADER, trade(1), end], [])
+    assert list_files(tmp_path) == ["dip.jsonl", "dip.rejected.jsonl"]
+
+
+def test_what_cannot_be_kept_is_given_up(tmp_path: Path) -> None:
+    (tmp_path / "in the way" / "of it").mkdir(parents=True)
+    writer = CassetteWriter(tmp_path / "dip.jsonl", HEADER)
+    with pytest.raises(OSError, match="in the way"):
+        writer.keep_as(tmp_path / "in the way")
+    assert list_files(tmp_path) == []

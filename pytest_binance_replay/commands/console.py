@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import queue
+import signal
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +14,21 @@ if TYPE_CHECKING:
 
 FINE, UNSOUND, USAGE, NETWORK = 0, 1, 2, 3
 """Exit codes: fine; the thing checked is not sound; wrong usage; network."""
+
+_SIGNALS = ("SIGINT", "SIGTERM", "SIGBREAK")  # the last is Windows's Ctrl-Break
+
+
+def listen_for_signals() -> queue.SimpleQueue[int]:
+    """Return a queue of the signals that are to end the program.
+
+    Unlike the lock of an event, a simple queue may be entered again by a second
+    signal that arrives while the first is being noted.
+    """
+    stops: queue.SimpleQueue[int] = queue.SimpleQueue()
+    for name in _SIGNALS:
+        if (number := getattr(signal, name, None)) is not None:
+            signal.signal(number, lambda received, _: stops.put(received))
+    return stops
 
 
 def say(stream: TextIO | None, text: str) -> None:

@@ -59,10 +59,10 @@ class Bench:
         session = self.session(frames, of)
         path = plain.with_name(plain.name + suffix.removeprefix(".jsonl"))
         with CassetteReader(session.path) as reader:
-            with CassetteWriter(path, reader.header) as writer:
-                for line in reader.lines():
-                    if line is not reader.header:
-                        writer.write(line)
+            header = reader.header
+        with CassetteWriter(path, header) as writer:
+            for frame in read_frames(session.path):
+                writer.write(frame)
         return session._replace(path=path)
 
     def in_turn(self, ours: Callable[[], float], theirs: Callable[[], float]) -> str:
@@ -324,9 +324,7 @@ def lateness_ms(kind: str, session: Session, *options: str) -> list[float]:
             next(file)
             sizes = [len(text_frame(line)) for line in file]
     with serving(kind, session.path, *options) as server:
-        sinks = start_sinks(
-            server.port, 1, [combined(session.streams)], "--arrivals"
-        )
+        sinks = start_sinks(server.port, 1, [combined(session.streams)], "--arrivals")
         row = sinks.rows()[0][3:]
     arrivals = zip(map(float, row[::2]), map(int, row[1::2]), strict=True)
     late, got, when, sent = [], 0, 0.0, 0

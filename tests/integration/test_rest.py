@@ -7,7 +7,7 @@ import gzip
 import http.client
 import json
 import random
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from itertools import islice, pairwise
@@ -17,14 +17,25 @@ from typing import Any, Literal
 import pytest
 
 from pytest_binance_replay.book import OrderBook
-from pytest_binance_replay.cassette import Frame, RestAnswer, format_line, parse_line
+from pytest_binance_replay.cassette import (
+    Batch,
+    Frame,
+    RestAnswer,
+    format_line,
+    parse_line,
+)
+from pytest_binance_replay.catalogue import Catalogue
+from pytest_binance_replay.desk import RestDesk
 from pytest_binance_replay.errors import NoBookError
+from pytest_binance_replay.hub import Hub
 from pytest_binance_replay.library import CassetteSource
 from pytest_binance_replay.replay import BinanceReplay
+from pytest_binance_replay.spill import SpillFile
 from pytest_binance_replay.syncing import MOMENT_US
+from pytest_binance_replay.tape import Tape
 from tests.integration.bots import dial, take
 from tests.integration.conftest import OpenReplay, OpenRig
-from tests.staging import frames_at
+from tests.staging import connect, frames_at
 
 Market = Literal["spot", "usdm"]
 PATHS = {"spot": "/api/v3/depth", "usdm": "/fapi/v1/depth"}
@@ -472,6 +483,51 @@ def test_prices_and_trades_are_those_last_sent(played: BinanceReplay) -> None:
     assert [t["id"] for t in recent] == [t["t"] for t in trades[-5:]]
 
 
+@pytest.mark.parametrize(
+    "target",
+    [
+        "/api/v3/depth?symbol=BTCUSDT",
+        "/api/v3/trades?symbol=BTCUSDT",
+        "/api/v3/ticker/price",
+        "/api/v3/exchangeInfo",
+        "/api/v3/time",
+    ],
+)
+def test_an_answer_lasts_until_the_tape_moves(
+    played: BinanceReplay, open_replay: OpenReplay, demo: Path, target: str
+) -> None:
+    first = get(played, target)[1]
+    assert get(played, target)[1] == first
+    played.step(150).wait()
+    later = get(played, target)[1]
+    assert (later == first) is target.endswith("/exchangeInfo")
+    fresh = open_replay(demo, speed="asap", start="manual")
+    fresh.step(750).wait()
+    assert later == get(fresh, target)[1]
+    played.seek(0).wait()
+    played.step(600).wait()
+    assert get(played, target)[1] == first
+
+
+def test_a_pushed_frame_makes_its_stream_known_at_once(played: BinanceReplay) -> None:
+    target = "/api/v3/klines?symbol=BTCUSDT&interval=3d"
+    before = get(played, target)[1]["msg"]
+    assert "The tape has no btcusdt@kline_3d" in before
+    played.push("btcusdt@kline_3d", "{}").wait()
+    assert get(played, target)[1] != {"code": -1000, "msg": before}
+
+
+def test_times_are_answered_in_the_unit_of_each_request(
+    played: BinanceReplay,
+) -> None:
+    unit = {"X-MBX-TIME-UNIT": "MICROSECOND"}
+    target = "/api/v3/trades?symbol=BTCUSDT&limit=1"
+    (in_ms,) = get(played, target)[1]
+    (in_us,) = get(played, target, **unit)[1]
+    assert in_us["time"] // 1000 == in_ms["time"]
+    assert get(played, target)[1] == [in_ms]
+
+
 def test_klines_end_with_the_last_one_sent(played: BinanceReplay) -> None:
     sent = islice(played.frames(), 600)
     lines = [json.loads(f.payload) for f in sent if f.stream == "btcusdt@kline_1m"]
@@ -539,3 +595,54 @@ def test_what_cannot_be_answered_is_reported_with_its_path(
     assert set(body) == {"code", "msg"}
     (problem,) = played.problems()
     assert target.partition("?")[0] in str(problem)
+
+
+# Two who ask at once
+
+
+class CountedTape:
+    """A tape of diffs, one to a batch, that is not read from its start for ever."""
+
+    streams = frozenset({"btcusdt@depth@100ms"})
+    length = 80
+    most_readings = 12
+
+    def __init__(self) -> None:
+        self.opened = 0
+
+    def batches(self) -> Iterator[Batch]:
+        self.opened += 1
+        assert self.opened <= self.most_readings, "they lead each other back"
+        for n in range(self.length):
+            diff = b'{"U":%d,"u":%d,"b":[["%d.5","1"]],"a":[]}' % (n + 1, n + 1, n + 1)
+            yield Batch([n + 1], [b"btcusdt@depth@100ms"], [diff], [])
+
+
+def test_who_asks_for_different_places_at_once_gets_each_his_own() -> None:
+    frames = CountedTape()
+    tape = Tape(frames.batches, SpillFile())
+    hub = Hub(tape, Catalogue({"spot": set(frames.streams)}))
+    payload = b'{"lastUpdateId":0,"bids":[],"asks":[["900.5","1"]]}'
+    recorded = [RestAnswer(1, "/api/v3/depth?symbol=BTCUSDT&limit=5", 200, payload)]
+    desk = RestDesk(
+        hub, frames.batches, recorded=lambda: recorded, tape_time_us=lambda: 1
+    )
+
+    def release(upto: int) -> None:
+        while tape.released < upto and (head := tape.head()) is not None:
+            tape.release(head[0].end)
+
+    release(40)
+    client = connect(hub, "/ws/btcusdt@depth@100ms")
+    release(frames.length)
+    assert client.cursor == 40
+
+    async def ask_both() -> tuple[Any, OrderBook | None]:
+        answering = desk.answer("/api/v3/depth?symbol=BTCUSDT&limit=1")
+        answer, book = await asyncio.gather(answering, desk.book("spot", "BTCUSDT"))
+        return answer[0], book
+
+    reply, book = asyncio.run(ask_both())
+    assert json.loads(reply.body)["lastUpdateId"] == 40
+    assert book is not None
+    assert book.update_id == frames.length

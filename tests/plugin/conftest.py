@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+# What pytester's runs in this process import, it forgets; this is imported only once.
+import pytest_binance_replay.record_report  # noqa: F401
 from pytest_binance_replay.errors import MissingExtraError
+from pytest_binance_replay.factory import ReplayFactory
+from pytest_binance_replay.replay import BinanceReplay
 from pytest_binance_replay.tls import Authority
+from tests.plugin.recording import market
 
 # pytester forgets what a run in this process imported, and cryptography, which is
 # partly compiled, does not survive being imported again.
@@ -33,7 +40,7 @@ TRADE = {TRADE!r}
 
 def plain_bot(replay, stream="btcusdt@trade"):
     '''Gets the first frame of a stream.'''
-    with connect(f"{{replay.ws_url}}/ws/{{stream}}") as socket:
+    with connect(f"{{replay.ws_url}}/ws/{{stream}}", max_queue=None) as socket:
         replay.play().wait(10)
         return socket.recv(timeout=10)
 
@@ -88,3 +95,32 @@ def add_cassette(project: Path) -> object:
         return path
 
     return add
+
+
+@pytest.fixture
+def upstream() -> Iterator[BinanceReplay]:
+    """An exchange to record from, with trades of two symbols."""
+    factory = ReplayFactory(Path(), guarded=False)
+    replay = factory(None, speed=1, start="manual")
+    replay.load(market())
+    replay.play()
+    yield replay
+    factory.close()
+
+
+Record = Callable[..., pytest.RunResult]
+
+
+@pytest.fixture
+def record(pytester: pytest.Pytester, project: Path, upstream: BinanceReplay) -> Record:
+    """Runs the project's tests with the exchange at hand, for a moment of it."""
+
+    def run(*args: str, seconds: float = 0.1, **settings: Any) -> pytest.RunResult:
+        return pytester.runpytest_inprocess(
+            f"--binance-upstream={upstream.ws_url}",
+            f"--binance-record-for={seconds}",
+            *args,
+            **settings,
+        )
+
+    return run

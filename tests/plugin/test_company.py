@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -216,6 +217,7 @@ def test_without_sockets_the_reason_and_the_remedy_are_told(
         ("--disable-socket", "--force-enable-socket"),
     ],
 )
+@pytest.mark.slow
 def test_where_loopback_is_allowed(
     pytester: pytest.Pytester, args: tuple[str, ...]
 ) -> None:
@@ -223,6 +225,7 @@ def test_where_loopback_is_allowed(
     subrun(pytester, TEST.format(times=2), *args).assert_outcomes(passed=3)
 
 
+@pytest.mark.slow
 def test_where_one_test_may_open_sockets_and_another_may_not(
     pytester: pytest.Pytester,
 ) -> None:
@@ -290,6 +293,7 @@ def test_without_us(pytester: pytest.Pytester) -> None:
     result.stdout.fnmatch_lines("E * fixture 'binance_replay' not found")
 
 
+@pytest.mark.slow
 def test_in_development_mode(
     pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -340,6 +344,7 @@ def test_when_a_run_stops_at_the_first_failure_and_goes_on_from_there(
     result.assert_outcomes(passed=1)
 
 
+@pytest.mark.slow
 def test_when_the_run_is_interrupted(pytester: pytest.Pytester) -> None:
     test = PLAIN + "\ndef test_stop(binance_replay): raise KeyboardInterrupt\n"
     result = subrun(pytester, test)
@@ -367,9 +372,10 @@ def test_our_options_and_keys_have_our_name(pytester: pytest.Pytester) -> None:
     start = lines.index("Binance replay:")
     ours = lines[start : lines.index("", start)]
     options = [line.split("=")[0] for line in ours if line.startswith("  -")]
-    assert all(option.startswith("  --binance-") for option in options)
-    assert len(options) == len([x for x in lines if x.startswith("  --binance-")]) == 12
-    assert len([x for x in lines if x.startswith("  binance_")]) == 12
+    assert all("binance" in option for option in options)
+    named = [line for line in lines if re.match(r"  --\S*binance", line)]
+    assert options == [line.split("=")[0] for line in named]
+    assert [x for x in lines if x.startswith("  binance_")]
 
 
 def test_our_fixtures_have_our_name(pytester: pytest.Pytester) -> None:

@@ -231,8 +231,9 @@ def test_a_missing_cassette_is_told_with_the_nearest_and_the_command(
         ),
         (
             "demo:sopt",
-            "No bundled cassette 'demo:sopt'; nearest: 'demo:spot'. To record one of "
-            "your own: pytest --record-binance 'test_x.py::test_it[[]a b[]]'",
+            "No bundled cassette 'demo:sopt'; nearest: 'demo:spot', 'demo:usdm'. "
+            "To record one of your own: "
+            "pytest --record-binance 'test_x.py::test_it[[]a b[]]'",
         ),
         (
             "../dip",

@@ -17,6 +17,7 @@ PING = "https://api.binance.com/api/v3/ping"
 """
 
 
+@pytest.mark.slow
 def test_without_redirect_a_bot_is_stopped_before_anything_is_sent(
     pytester: pytest.Pytester, project: Path
 ) -> None:
@@ -87,6 +88,7 @@ def test_subprocess(binance_replay):
     pytester.runpytest_subprocess().assert_outcomes(passed=1)
 
 
+@pytest.mark.slow
 def test_tls_is_served_to_who_trusts_our_authority(
     pytester: pytest.Pytester, project: Path
 ) -> None:
@@ -116,6 +118,7 @@ def test_tls(binance_replay):
     pytester.runpytest_subprocess().assert_outcomes(passed=1)
 
 
+@pytest.mark.slow
 def test_the_road_is_as_it_was_after_the_test(
     pytester: pytest.Pytester, project: Path
 ) -> None:

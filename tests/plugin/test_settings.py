@@ -21,8 +21,12 @@ VALUES = {
     "routes": ("any", "live"),
     "redirect": ("true", "false"),
     "check": ("missing=warn", "missing=ignore"),
+    "streams": ("btcusdt@trade", "ethusdt@trade"),
+    "record_for": ("30s", "5m"),
+    "min_messages": ("3", "4"),
 }
-CAN_BE_WRONG = sorted(VALUES.keys() - {"start_after"})  # any text may be asked for
+# Any text may be asked for.
+CAN_BE_WRONG = sorted(VALUES.keys() - {"start_after", "streams"})
 TEST = """
 from pytest_binance_replay.options import make_options
 import pytest
@@ -282,15 +286,6 @@ def test_a_keyword_that_is_not_built_yet_says_so(
     result.stderr.fnmatch_lines(
         f"ERROR: *::test_it: binance_replay({keyword}): * is not built yet; "
         "leave it out."
-    )
-
-
-@pytest.mark.usefixtures("project")
-def test_recording_is_not_built_yet(pytester: pytest.Pytester) -> None:
-    result = pytester.runpytest_inprocess("--record-binance")
-    assert result.ret is pytest.ExitCode.USAGE_ERROR
-    assert result.errlines[0] == (
-        "ERROR: --record-binance: recording is not built yet; leave it out."
     )
 
 

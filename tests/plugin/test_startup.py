@@ -14,7 +14,10 @@ def pytest_unconfigure():
     ours = [name for name in sys.modules if name.startswith("pytest_binance_replay.")]
     print("loaded:", loaded, sorted(name.partition(".")[2] for name in ours))
 """
-LIGHT = ["clock", "errors", "marks", "naming", "options", "plugin"]
+LIGHT = [
+    *("clock", "errors", "given", "marks", "naming", "options", "plugin"),
+    *("record_options", "usage_report"),
+]
 
 
 def run_alone(pytester: pytest.Pytester, *args: str) -> pytest.RunResult:
