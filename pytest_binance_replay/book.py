@@ -17,15 +17,14 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from pytest_binance_replay.errors import BookGapError
 from pytest_binance_replay.levels import Level
+from pytest_binance_replay.sides import Side
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from pytest_binance_replay.events import DiffDepth
+    from pytest_binance_replay.sides import LevelText
     from pytest_binance_replay.streams import Market
-
-Side = Literal["bid", "ask"]
-LevelText = tuple[str, str]
 
 
 class Change(NamedTuple):
@@ -88,10 +87,8 @@ class OrderBook:
         self.market = market
         self.update_id = update_id
         self._joined = False
-        self._bids: dict[str, LevelText] = {}
-        self._asks: dict[str, LevelText] = {}
-        _set_levels(self._bids, bids)
-        _set_levels(self._asks, asks)
+        self._bids = Side(bids, best_is_highest=True)
+        self._asks = Side(asks, best_is_highest=False)
 
     # Following the stream
 
@@ -126,8 +123,8 @@ class OrderBook:
             start = change.previous_update_id
             first = change.first_update_id if start is None else start + 1
             raise BookGapError(self.symbol, self.update_id, first)
-        _set_levels(self._bids, change.bids)
-        _set_levels(self._asks, change.asks)
+        self._bids.set(change.bids)
+        self._asks.set(change.asks)
         self.update_id = change.final_update_id
         self._joined = True
         return True
@@ -150,12 +147,8 @@ class OrderBook:
         What lies deeper than the other's last level stays; a side that is empty
         there is empty here.
         """
-        lowest_bid = min(map(Decimal, other._bids), default=Decimal(0))
-        highest_ask = max(map(Decimal, other._asks), default=Decimal("Infinity"))
-        deep_bids = {p: t for p, t in self._bids.items() if Decimal(p) < lowest_bid}
-        deep_asks = {p: t for p, t in self._asks.items() if Decimal(p) > highest_ask}
-        self._bids = deep_bids | other._bids
-        self._asks = deep_asks | other._asks
+        self._bids.overwrite(other._bids)
+        self._asks.overwrite(other._asks)
         self.update_id = other.update_id
         self._joined = False
 
@@ -172,30 +165,22 @@ class OrderBook:
     @property
     def bids(self) -> tuple[Level, ...]:
         """All bids, highest price first."""
-        return tuple(map(_level, self._best_bids()))
+        return tuple(map(_level, self._bids.levels()))
 
     @property
     def asks(self) -> tuple[Level, ...]:
         """All asks, lowest price first."""
-        return tuple(map(_level, self._best_asks()))
+        return tuple(map(_level, self._asks.levels()))
 
     @property
     def best_bid(self) -> Level | None:
         """The highest bid; None if there is none."""
-        best = max(self._bids.values(), key=_price, default=None)
-        return None if best is None else _level(best)
+        return next(map(_level, self._bids.levels(1)), None)
 
     @property
     def best_ask(self) -> Level | None:
         """The lowest ask; None if there is none."""
-        best = min(self._asks.values(), key=_price, default=None)
-        return None if best is None else _level(best)
-
-    def _best_bids(self) -> list[LevelText]:
-        return sorted(self._bids.values(), key=_price, reverse=True)
-
-    def _best_asks(self) -> list[LevelText]:
-        return sorted(self._asks.values(), key=_price)
+        return next(map(_level, self._asks.levels(1)), None)
 
     def texts(self, limit: int) -> tuple[list[LevelText], list[LevelText]]:
         """Return the best bids and asks as they stand on the wire.
@@ -203,7 +188,7 @@ class OrderBook:
         Args:
             limit: How many of each at the most.
         """
-        return self._best_bids()[:limit], self._best_asks()[:limit]
+        return self._bids.levels(limit), self._asks.levels(limit)
 
     def differences(
         self,
@@ -246,30 +231,15 @@ class OrderBook:
         )
 
 
-def _set_levels(side: dict[str, LevelText], levels: Iterable[Sequence[str]]) -> None:
-    """Set or remove levels; they are found by price, however it is spelled.
-
-    Comparing texts without their trailing zeros tells prices apart as numbers would,
-    at a tenth of the cost.
-    """
-    for price, quantity, *_ in levels:
-        key = price.rstrip("0").rstrip(".") if "." in price else price
-        if quantity.strip("0."):
-            side[key] = (price, quantity)
-        else:
-            side.pop(key, None)
-
-
-def _price(text: LevelText) -> Decimal:
-    return Decimal(text[0])
-
-
 def _level(text: LevelText) -> Level:
     return Level(Decimal(text[0]), Decimal(text[1]))
 
 
 def _compare(
-    side: Side, ours: Sequence[Level], theirs: Sequence[Level], depth: int | None
+    side: Literal["bid", "ask"],
+    ours: Sequence[Level],
+    theirs: Sequence[Level],
+    depth: int | None,
 ) -> list[str]:
     best_first = max if side == "bid" else min
     mine, other = dict(ours[:depth]), dict(theirs[:depth])

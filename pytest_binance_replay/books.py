@@ -30,6 +30,7 @@ _SPEEDS = ("@depth@0ms", "@depth@100ms", "@depth", "@depth@500ms")
 """Diff streams of one symbol, the fastest first."""
 
 _LOOK_AHEAD_BATCHES = 64
+_PIECE_BATCHES = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,7 +234,7 @@ class Books:
         self._go_to(number)
         return self._books[self._diff_keys[market, symbol]]
 
-    def advance(self, number: int, *, max_batches: int = 8) -> bool:
+    def advance(self, number: int, *, max_batches: int = _PIECE_BATCHES) -> bool:
         """Go towards a frame, by a few milliseconds of work at the most.
 
         Args:

@@ -34,10 +34,11 @@ from pytest_binance_replay.protocols.rest import (
 )
 from pytest_binance_replay.protocols.shown import Known
 from pytest_binance_replay.protocols.weights import UsedWeight
+from pytest_binance_replay.reading import SharedReading
 from pytest_binance_replay.streams import parse_stream
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Hashable, Iterator, Sequence
 
     from pytest_binance_replay.book import OrderBook
     from pytest_binance_replay.books import Answer, BookKey
@@ -54,6 +55,7 @@ _DEPTH_PATHS: dict[str, Market] = {
 }
 
 _SHOWS_TOP = "/ticker/bookTicker"
+_KEPT_REPLIES = 32
 
 
 class RestDesk:
@@ -75,16 +77,18 @@ class RestDesk:
         tape_time_us: Callable[[], int],
     ) -> None:
         self._hub = hub
-        self._open_batches = open_batches
+        self._open_batches = SharedReading(open_batches).batches
         self._read_recorded = recorded
         self._tape_time_us = tape_time_us
         self._recorded: asyncio.Future[Sequence[RestAnswer]] | None = None
-        self._ledger = Ledger(open_batches, hub.catalogue)
-        self._survey = Survey(open_batches, hub.catalogue)
+        self._ledger = Ledger(self._open_batches, hub.catalogue)
+        self._survey = Survey(self._open_batches, hub.catalogue)
         self._books: Books | None = None
         # Two who lead the books to different places would never get there.
         self._leading = asyncio.Lock()
         self._used = UsedWeight()
+        self._replies: dict[Hashable, RestReply] = {}
+        self._state: tuple[int, int, int] | None = None
 
     async def answer(
         self, target: str, *, time_unit: str | None = None
@@ -133,6 +137,34 @@ class RestDesk:
 
     async def _reply(self, target: str, time_unit: str | None) -> RestReply | NotOnTape:
         recorded = await self._recorded_answers()
+        asked = (target, time_unit)
+        if (given := self._given().get(asked)) is not None:
+            return given
+        reply = await self._make_reply(target, time_unit, recorded)
+        # Depth depends on who is to have it, and is kept where it is made.
+        if isinstance(reply, RestReply) and request_key(target)[0] not in _DEPTH_PATHS:
+            self._keep(asked, reply)
+        return reply
+
+    def _given(self) -> dict[Hashable, RestReply]:
+        """Return what was answered since anything last changed on the tape."""
+        tape, streams = self._hub.tape, self._hub.catalogue.streams
+        place = tape.recorded_number(tape.released)
+        state = (place, self._tape_time_us(), sum(map(len, streams.values())))
+        if state != self._state:
+            self._state = state
+            self._replies.clear()
+        return self._replies
+
+    def _keep(self, asked: Hashable, reply: RestReply) -> None:
+        given = self._given()
+        if len(given) == _KEPT_REPLIES:
+            del given[next(iter(given))]
+        given[asked] = reply
+
+    async def _make_reply(
+        self, target: str, time_unit: str | None, recorded: Sequence[RestAnswer]
+    ) -> RestReply | NotOnTape:
         path, _ = request_key(target)
         if path.endswith("/exchangeInfo"):
             made = await self._exchange_info(target, recorded, time_unit)
@@ -199,8 +231,7 @@ class RestDesk:
     async def _depth(
         self, target: str, recorded: Sequence[RestAnswer], time_unit: str | None
     ) -> RestReply | NotOnTape:
-        known = await self._known(recorded)
-        query = read_depth_query(target, known, time_unit=time_unit)
+        query = await self._depth_query(target, recorded, time_unit)
         if not isinstance(query, DepthQuery):
             plain = answer_request(target, recorded, self._tape_time_us())
             return plain if plain.known or query is None else query
@@ -208,15 +239,48 @@ class RestDesk:
         if not books.knows(query.market, query.symbol):
             return self._recorded_depth(target, query, recorded)
         async with self._leading:
-            while not books.advance(self._place(query)):
+            # Once both are there nothing may move: the answer must join what is sent
+            # next.
+            while not self._have_caught_up(books, self._place(query)):
                 await _let_others_run()
-            # From here on nothing may move: the answer must join what is sent next.
-            await self._known(recorded)
-            answer = books.answer(
-                query.market, query.symbol, self._place(query), query.limit
-            )
+            reply = self._book_reply(books, query)
         self._hub.note_depth_answered(query.market, query.symbol)
-        return depth_reply(query, answer, self._ledger, now_us=self._tape_time_us())
+        return reply
+
+    def _book_reply(self, books: Books, query: DepthQuery) -> RestReply | NotOnTape:
+        """Answer from books that stand where the answer is to join."""
+        place = self._place(query)
+        if (given := self._given().get((query, place))) is not None:
+            return given
+        answer = books.answer(query.market, query.symbol, place, query.limit)
+        reply = depth_reply(query, answer, self._ledger, now_us=self._tape_time_us())
+        if isinstance(reply, RestReply):
+            self._keep((query, place), reply)
+        return reply
+
+    async def _depth_query(
+        self, target: str, recorded: Sequence[RestAnswer], time_unit: str | None
+    ) -> DepthQuery | RestReply | NotOnTape | None:
+        """Read what is asked for; only an unknown symbol takes a look at the tape."""
+        listed = listed_symbols(recorded)
+        known = Known(self._ledger, self._survey, listed)
+        query = read_depth_query(target, known, time_unit=time_unit)
+        if isinstance(query, DepthQuery):
+            return query
+        known = await self._known(recorded)
+        return read_depth_query(target, known, time_unit=time_unit)
+
+    def _have_caught_up(self, books: Books, place: int) -> bool:
+        """Bring the books to a place, and the ledger to where the tape stands.
+
+        Going side by side they read the tape once.
+
+        Returns:
+            Whether they are there; if not, it was a few milliseconds of work.
+        """
+        tape = self._hub.tape
+        are_there = books.advance(place)
+        return self._ledger.advance(tape.recorded_number(tape.released)) and are_there
 
     def _place(self, query: DepthQuery) -> int:
         number = self._hub.depth_place(query.market, query.symbol)
@@ -241,7 +305,7 @@ class RestDesk:
         """Bring the books to where the tape stands, in small pieces."""
         books, tape = self._all_books(recorded), self._hub.tape
         async with self._leading:
-            while not books.advance(tape.recorded_number(tape.released)):
+            while not self._have_caught_up(books, tape.recorded_number(tape.released)):
                 await _let_others_run()
         return books
 

@@ -11,16 +11,19 @@ from __future__ import annotations
 import json
 import re
 from collections import deque
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 
 from pytest_binance_replay.errors import ReplayError
 from pytest_binance_replay.streams import Market, parse_stream
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Hashable, Iterator, Sequence
 
     from pytest_binance_replay.cassette import Batch
     from pytest_binance_replay.catalogue import Catalogue
+
+_T = TypeVar("_T")
 
 KEPT_TRADES = 1000
 """How many trades of each kind and symbol a ledger keeps; REST gives no more."""
@@ -31,7 +34,7 @@ KEPT_CANDLES = 1500
 SURVEYED_FRAMES = 20_000
 """How far into the tape a survey looks, so that endless tapes have a beginning too."""
 
-_PIECE_BATCHES = 8
+_PIECE_BATCHES = 3
 _SURVEYED_PAYLOADS = 100
 _SURVEYED_SUMMARIES = 10
 
@@ -65,6 +68,7 @@ class ShelfKey(NamedTuple):
     detail: str = ""
 
 
+@lru_cache(maxsize=4096)
 def shelf_key(market: Market, name: str) -> ShelfKey | None:
     """Return where the payloads of a stream belong.
 
@@ -235,7 +239,7 @@ class _Frames:
         self._batch: Batch | None = None
         self._at = 0
 
-    def read(self, upto: int) -> tuple[list[bytes], list[bytes]] | None:
+    def read(self, upto: int) -> tuple[Sequence[bytes], Sequence[bytes]] | None:
         """Return stream keys and payloads of the next frames, at most one batch.
 
         Args:
@@ -357,6 +361,7 @@ class Survey:
         self.shelves = Shelves(catalogue, _new_beginning)
         self._frames = _Frames(open_batches())
         self._done = False
+        self._found: dict[Hashable, Any] = {}
 
     def advance(self, *, max_batches: int = _PIECE_BATCHES) -> bool:
         """Look on, by a few milliseconds of work at the most.
@@ -380,7 +385,22 @@ class Survey:
                 break
         return self._done
 
-    def _read(self) -> tuple[list[bytes], list[bytes]] | None:
+    def once(self, what: Hashable, find: Callable[[], _T]) -> _T:
+        """Return what is found in the shelves, looked for only once.
+
+        Args:
+            what: Names it.
+            find: Looks for it; asked again as long as the survey is not done.
+        """
+        if what not in self._found:
+            found = find()
+            if not self._done:
+                return found
+            self._found[what] = found
+        value: _T = self._found[what]
+        return value
+
+    def _read(self) -> tuple[Sequence[bytes], Sequence[bytes]] | None:
         try:
             return self._frames.read(SURVEYED_FRAMES)
         except ReplayError:
@@ -397,10 +417,17 @@ def _new_beginning(key: ShelfKey) -> _Shelf:
     return _Beginning(size)
 
 
+@lru_cache(maxsize=4096)
+def _symbol_of(name: str, market: Market) -> str | None:
+    """Return the symbol in a stream name; None if it has none."""
+    parsed = parse_stream(name, market)
+    if parsed is None or not parsed.symbol or parsed.kind in _NO_SYMBOLS:
+        return None
+    return parsed.symbol.upper()
+
+
 def symbols_of(catalogue: Catalogue, market: Market) -> set[str]:
     """Return the symbols in the stream names of a market, upper case."""
     names = catalogue.streams.get(market, ())
-    parsed = (parse_stream(name, market) for name in names)
-    return {
-        p.symbol.upper() for p in parsed if p and p.symbol and p.kind not in _NO_SYMBOLS
-    }
+    found = (_symbol_of(name, market) for name in names)
+    return {symbol for symbol in found if symbol is not None}

@@ -287,3 +287,20 @@ def test_what_to_do_with_a_stream_is_decided_once() -> None:
         takers[b"ltcbtc@trade"](payload)
     assert decided == [b"ltcbtc@trade"]
     assert taken == [b"1", b"2", b"3"]
+
+
+def test_a_survey_looks_for_something_once_it_is_done_and_then_no_more() -> None:
+    survey = Survey(
+        RestTape([trade(n) for n in range(12)], batch_frames=1).read,
+        Catalogue({"spot": {"ltcbtc@trade"}}),
+    )
+    looks = count()
+
+    def look() -> int:
+        return next(looks)
+
+    assert [survey.once("trades", look) for _ in range(2)] == [0, 1]
+    while not survey.advance():
+        pass
+    assert [survey.once("trades", look) for _ in range(3)] == [2, 2, 2]
+    assert survey.once("others", look) == 3

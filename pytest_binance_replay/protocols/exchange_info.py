@@ -77,7 +77,7 @@ _RATE_LIMITS: Mapping[str, tuple[_Limit, ...]] = {
 _LIMIT_MEMBERS = ("rateLimitType", "interval", "intervalNum", "limit")
 
 
-def _frame_of_answer(path: str, symbols: Sequence[Json], now: int) -> Json:
+def frame_of_answer(path: str, symbols: Sequence[Json], now: int) -> Json:
     """Return a whole answer of our own.
 
     Args:
@@ -284,6 +284,6 @@ def _answer(
         if wanted.symbols is None or name in wanted.symbols
     ]
     symbols = [wanted.show(s) for s in [*listed.values(), *made] if wanted.takes(s)]
-    body = bodies[0] if bodies else _frame_of_answer(path, symbols, now)
+    body = bodies[0] if bodies else frame_of_answer(path, symbols, now)
     mark = {MADE: _MADE_HOW} if made else {}
     return to_body({**body, "symbols": symbols, **mark})

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from decimal import ROUND_DOWN, Decimal
+from functools import lru_cache
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -64,6 +65,8 @@ def _listed_trades(asked: Asked, kind: str) -> list[Any]:
         reason = "their worth depends on the contract size, which no stream carries"
         not_on_tape(f"Trades of {symbol} cannot be listed: {reason}.")
     key = asked.key(kind, symbol)
+    if bounds.take_newest:
+        return asked.last(key, bounds.limit, lambda event: _trade(asked, event))
     shown = asked.all(key, lambda event: _trade(asked, event))
     rows = [row for row in shown if row is not None]
     return _pick(asked, key, bounds, rows, itemgetter("time"), itemgetter("id"))
@@ -96,7 +99,12 @@ def _worth(asked: Asked, price: str, quantity: str) -> str:
     """Return price times quantity with as many decimals as the exchange gives."""
     decimals = 8 if asked.market == "spot" else len(price.partition(".")[2])
     worth = Decimal(price) * Decimal(quantity)
-    return f"{worth.quantize(Decimal(1).scaleb(-decimals), ROUND_DOWN):f}"
+    return f"{worth.quantize(_grain(decimals), ROUND_DOWN):f}"
+
+
+@lru_cache(maxsize=32)
+def _grain(decimals: int) -> Decimal:
+    return Decimal(1).scaleb(-decimals)
 
 
 def agg_trades(asked: Asked) -> list[Any]:
@@ -104,6 +112,10 @@ def agg_trades(asked: Asked) -> list[Any]:
     bounds = _Bounds.read(asked)
     _check_window(asked, bounds)
     key = asked.key("aggTrade", asked.symbol())
+    if bounds.take_newest:
+        return asked.last(
+            key, bounds.limit, lambda event: project(asked, event, _AGG_TRADE)
+        )
     rows = asked.all(key, lambda event: project(asked, event, _AGG_TRADE))
     return _pick(asked, key, bounds, rows, itemgetter("T"), itemgetter("a"))
 
@@ -205,6 +217,11 @@ class _Bounds(NamedTuple):
     @property
     def has_start(self) -> bool:
         return self.from_id is not None or self.start_us is not None
+
+    @property
+    def take_newest(self) -> bool:
+        """Return whether nothing but their number is said."""
+        return not self.has_start and self.end_us is None
 
     def start_by(self, number: int, time_us: int) -> bool:
         """Return whether they start with a row, or with an earlier one."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from pytest_binance_replay.ledger import ShelfKey, kept_of, shelf_key
@@ -139,10 +140,32 @@ class Asked:
         Raises:
             NotOnTapeError: If the tape has no stream of it.
         """
+        return [converted(key, payload, convert) for payload in self._shown(key)]
+
+    def last(
+        self, key: ShelfKey, count: int, convert: Callable[[Event], _Row | None]
+    ) -> list[_Row]:
+        """Return what was shown last, oldest first.
+
+        Args:
+            key: What to return.
+            count: How many at the most.
+            convert: Makes the part of the answer; None for what does not count.
+
+        Raises:
+            NotOnTapeError: If the tape has no stream of it.
+        """
+        payloads = reversed(self._shown(key))
+        rows = (converted(key, payload, convert) for payload in payloads)
+        found = list(islice((row for row in rows if row is not None), count))
+        found.reverse()
+        return found
+
+    def _shown(self, key: ShelfKey) -> tuple[bytes, ...]:
         payloads = self.known.ledger.shelves.all(key)
         if not payloads and not self.known.carries(key):
             not_on_tape(self.known.lacks([key]))
-        return [converted(key, payload, convert) for payload in payloads]
+        return payloads
 
     def newest(self, key: ShelfKey, convert: Callable[[Event], _Row]) -> _Row | None:
         """Return what was shown last, else what comes first; None for neither."""

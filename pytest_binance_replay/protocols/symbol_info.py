@@ -315,7 +315,24 @@ def make_symbol(symbol: str, market: Market, survey: Survey, now_us: int) -> Jso
         now_us: Decides which of two quarterly contracts is the current one;
             microseconds since the epoch.
     """
-    price, quantity = _grains(survey, market, symbol)
+    price, quantity = survey.once(
+        ("grains", market, symbol), lambda: _grains(survey, market, symbol)
+    )
+    return describe_symbol(symbol, market, price, quantity, now_us=now_us)
+
+
+def describe_symbol(
+    symbol: str, market: Market, price: Grain, quantity: Grain, *, now_us: int
+) -> Json:
+    """Return a member of `symbols`.
+
+    Args:
+        symbol: Upper case.
+        market: Its market; COIN-M contracts are `usdm` as well.
+        price: How fine prices are.
+        quantity: How fine quantities are.
+        now_us: As for `make_symbol`.
+    """
     if market == "spot":
         return _spot_symbol(symbol, price, quantity)
     return _contract(symbol, price, quantity, now_us=now_us)

@@ -159,6 +159,23 @@ def test_trades_after_the_position_are_not_listed() -> None:
     assert ask(tape.known(0), "/api/v3/trades?symbol=LTCBTC") == []
 
 
+def test_as_many_trades_are_listed_as_asked_whatever_does_not_count() -> None:
+    kinds = ["MARKET", "MARKET", "INSURANCE_FUND", "MARKET", "ADL"]
+    frames = [futures_trade(n, kind) for n, kind in enumerate(kinds)]
+    known = RestTape(frames, "usdm").known()
+    rows = ask(known, "/fapi/v1/trades?symbol=LTCUSDT&limit=2")
+    assert ids(rows) == [1, 3]
+
+
+@pytest.mark.parametrize("path", ["trades", "aggTrades"])
+def test_only_what_is_listed_is_read(path: str) -> None:
+    garbled: list[Shown] = [("ltcbtc@trade", b"{"), ("ltcbtc@aggTrade", b"{")]
+    known = RestTape([*garbled, trade(1), agg_trade(1)]).known()
+    assert ids(ask(known, f"/api/v3/{path}?symbol=LTCBTC&limit=1")) == [1]
+    reason = ask(known, f"/api/v3/{path}?symbol=LTCBTC&limit=2")
+    assert "is not what the stream promises" in reason
+
+
 def test_trades_that_are_no_longer_kept_are_not_passed_over() -> None:
     tape = RestTape([trade(n) for n in range(KEPT_TRADES + 10)], batch_frames=200)
     known = tape.known()
