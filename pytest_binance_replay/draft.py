@@ -24,6 +24,7 @@ def rejected_path(path: Path) -> Path:
     """Return where what a failed recording captured is kept.
 
     Example:
+        >>> from pathlib import Path
         >>> rejected_path(Path("recordings/dip.jsonl.gz")).name
         'dip.rejected.jsonl.gz'
     """

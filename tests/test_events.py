@@ -1103,6 +1103,7 @@ def test_every_frame_of_a_recording_parses(capture: str) -> None:
 
 @needs_recordings
 @pytest.mark.parametrize("capture", LARGE)
+@pytest.mark.slow
 def test_every_fiftieth_frame_of_a_large_recording_parses(capture: str) -> None:
     market = market_of(capture)
     expected: Counter[type[Event]] = Counter()

@@ -293,6 +293,7 @@ def follows(kind: str, event: Any, before: Any) -> bool:
 
 
 @pytest.mark.parametrize("name", SESSIONS)
+@pytest.mark.slow
 def test_a_looped_capture_stays_valid_across_the_seams(name: str) -> None:
     frames = [(kind_of(*frame), *frame) for frame in captured(name)]
     kinds = {stream: kind for kind, stream, _ in frames}
@@ -304,6 +305,7 @@ def test_a_looped_capture_stays_valid_across_the_seams(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", SESSIONS)
+@pytest.mark.slow
 def test_looped_streams_of_a_book_still_meet_at_the_same_ids(name: str) -> None:
     frames = [(kind_of(*frame), *frame) for frame in captured(name, 1500)]
 

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import pytest
 
+pytestmark = pytest.mark.slow  # it has an environment of its own
+
 TRADE = '{"e":"trade","E":1795168800003,"s":"BTCUSDT","p":"1.10","q":"2","M":true}'
 CASSETTE = f"""\
 {{"cassette":1,"market":"spot"}}

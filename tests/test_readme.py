@@ -130,6 +130,7 @@ def untimed(output: str) -> str:
 
 
 @pytest.mark.parametrize("console", [c for c in CONSOLES if c.startswith("$ pytest ")])
+@pytest.mark.slow
 def test_pytest_prints_what_is_shown(console: str, project: pytest.Pytester) -> None:
     command, _, shown = console.partition("\n")
     result = project.runpytest_subprocess(*command.split()[2:])

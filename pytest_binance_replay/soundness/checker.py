@@ -52,7 +52,7 @@ class Soundness:
         >>> check = Soundness()
         >>> line = b'{"t":1,"stream":"btcusdt@trade","data":{"e":"trade"}}'
         >>> [finding.rule for finding in check.feed_raw(1, line)]
-        ['model']
+        ['stream']
     """
 
     def __init__(self, *, market: Market | None = None) -> None:

@@ -116,6 +116,7 @@ def test_an_address_that_means_all_is_shown_as_one_to_connect_to(serve: Serve) -
     assert serving.greeting.replace(str(serving.port), "PORT") == GREETING
 
 
+@pytest.mark.slow
 def test_a_raw_client_gets_the_recorded_bytes(serve: Serve) -> None:
     serving = serve("--speed", "50")
     with connect(f"{serving.url}/ws/btcusdt@trade") as bot:

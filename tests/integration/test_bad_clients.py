@@ -205,6 +205,7 @@ def test_a_good_client_gets_everything_beside(
     assert replay._stage.server.failures == []
 
 
+@pytest.mark.slow
 def test_a_client_that_closes_in_mid_burst_is_let_go(open_replay: OpenReplay) -> None:
     replay = open_replay(BULKY, speed="asap", start="manual")
     with dial(replay.ws_url + PATH) as good:
@@ -241,6 +242,7 @@ def asleep(url: str) -> socket.socket:
     return shake_hands(url, PATH, receive_bytes=4096)
 
 
+@pytest.mark.slow
 def test_who_never_reads_lags_and_holds_nobody(open_rig: OpenRig) -> None:
     rig = open_rig(SessionSource(BULKY), speed="asap", stuck_seconds=0.3)
     with asleep(rig.url), dial(rig.url + PATH) as good:
@@ -296,6 +298,7 @@ def test_a_client_that_cannot_be_served_is_told_and_so_is_the_test(
     assert record.close_code == 1011
 
 
+@pytest.mark.slow
 def test_a_stalled_tape_waits_for_who_never_reads(open_rig: OpenRig) -> None:
     rig = open_rig(SessionSource(BULKY), speed="asap", lag="stall", stuck_seconds=0.3)
     with asleep(rig.url) as late, dial(rig.url + PATH):

@@ -201,6 +201,7 @@ def test_a_bot_lands_with_us(dial: Dial, url: str, place: LandingPlace) -> None:
 
 @pytest.mark.usefixtures("no_way_out")
 @pytest.mark.parametrize(("dial", "url"), DIALS)
+@pytest.mark.slow
 def test_a_bot_lands_with_us_whatever_proxy_is_set(
     dial: Dial, url: str, place: LandingPlace
 ) -> None:
@@ -209,6 +210,7 @@ def test_a_bot_lands_with_us_whatever_proxy_is_set(
 
 
 @pytest.mark.parametrize(("dial", "url"), DIALS)
+@pytest.mark.slow
 def test_a_bot_does_not_trust_somebody_else(
     dial: Dial, url: str, stranger: LandingPlace, authority: Authority
 ) -> None:

@@ -279,7 +279,9 @@ def test_pushed_frames_do_not_shift_the_book(
     assert differences(found, replay.book("BTCUSDT")) == []
 
 
-@pytest.mark.parametrize("beyond", [0, 1, 100, 500])
+@pytest.mark.parametrize(
+    "beyond", [0, 1, *(pytest.param(n, marks=pytest.mark.slow) for n in (100, 500))]
+)
 def test_a_follower_joins_again_behind_a_seam(
     open_replay: OpenReplay, demo: Path, beyond: int
 ) -> None:

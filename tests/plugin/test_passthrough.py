@@ -14,6 +14,8 @@ from pytest_binance_replay.guard import _ROAD, OWN_THREADS, Guard
 from pytest_binance_replay.replay import BinanceReplay
 from tests.plugin.recording import BTC, ETH, asked_of, cassettes
 
+pytestmark = pytest.mark.slow
+
 Record = Callable[..., pytest.RunResult]
 
 ASK = """

@@ -207,6 +207,7 @@ def test_a_shared_cassette_waits_for_tests_that_never_ran(
     result.stdout.fnmatch_lines("*, for test_x.py::test_eth did not end. *")
 
 
+@pytest.mark.slow
 def test_workers_share_what_one_of_them_captured(
     pytester: pytest.Pytester, project: Path, upstream: BinanceReplay
 ) -> None:

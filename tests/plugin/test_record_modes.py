@@ -11,6 +11,8 @@ from pytest_binance_replay.files import CassetteReader, summarise
 from pytest_binance_replay.replay import BinanceReplay
 from tests.plugin.recording import BTC, ETH, cassettes
 
+pytestmark = pytest.mark.slow
+
 Record = Callable[..., pytest.RunResult]
 
 TEST = """

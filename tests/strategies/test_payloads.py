@@ -59,6 +59,7 @@ def test_a_payload_is_the_event_of_its_stream(
 @pytest.mark.parametrize(("market", "stream"), STREAMS)
 @FEW
 @given(data=st.data())
+@pytest.mark.slow
 def test_a_payload_is_sound_by_itself(
     market: Market, stream: str, data: st.DataObject
 ) -> None:
