@@ -18,7 +18,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_binance_replay.marks import default_cassette
+from pytest_binance_replay.marks import (
+    default_cassette,
+    hypothesis_handle,
+    is_property_test,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
@@ -36,15 +40,6 @@ PLUGIN_NAME = "binance_replay_given"
 _KEPT = pytest.StashKey[list[str]]()
 _FIXTURE = "binance_replay"
 _SETTINGS = "_hypothesis_internal_use_settings"
-
-
-def is_property_test(item: pytest.Item) -> bool:
-    """Tell whether a test is under `@given`."""
-    return getattr(_handle(item), "inner_test", None) is not None
-
-
-def _handle(item: pytest.Item) -> Any:
-    return getattr(getattr(item, "obj", None), "hypothesis", None)
 
 
 class PropertyTests:
@@ -110,7 +105,7 @@ class Examples:
     @contextmanager
     def running(self, item: pytest.Item) -> Iterator[None]:
         """Be around each example while the test runs."""
-        handle = _handle(item)
+        handle = hypothesis_handle(item)
         inner = handle.inner_test
         handle.inner_test = self._around(inner)
         try:

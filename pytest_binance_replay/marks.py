@@ -154,3 +154,13 @@ def note_twins(items: Collection[pytest.Item]) -> None:
     for item in items:
         if folded[item.name.casefold()] > 1:
             item.stash[_HAS_TWIN] = True
+
+
+def is_property_test(item: pytest.Item) -> bool:
+    """Tell whether a test is under Hypothesis's `@given`."""
+    return getattr(hypothesis_handle(item), "inner_test", None) is not None
+
+
+def hypothesis_handle(item: pytest.Item) -> Any:
+    """Return what Hypothesis lets other plugins reach of a test; None for others."""
+    return getattr(getattr(item, "obj", None), "hypothesis", None)

@@ -21,10 +21,11 @@ from pytest_binance_replay.errors import (
     ReplayError,
 )
 from pytest_binance_replay.given import PLUGIN_NAME as GIVEN_PLUGIN
-from pytest_binance_replay.given import PropertyTests, is_property_test
+from pytest_binance_replay.given import PropertyTests
 from pytest_binance_replay.marks import (
     MARKER,
     default_cassette,
+    is_property_test,
     name_of_test,
     note_twins,
     read_marks,

@@ -28,8 +28,12 @@ from pytest_binance_replay.candidates import (
 from pytest_binance_replay.commands.display import shown_bytes
 from pytest_binance_replay.errors import ReplayError
 from pytest_binance_replay.files import summarise
-from pytest_binance_replay.given import is_property_test
-from pytest_binance_replay.marks import default_cassette, name_of_test, read_marks
+from pytest_binance_replay.marks import (
+    default_cassette,
+    is_property_test,
+    name_of_test,
+    read_marks,
+)
 from pytest_binance_replay.refresh import Refresh, Setting, find_targets
 
 if TYPE_CHECKING:

@@ -13,8 +13,17 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_binance_replay.errors import OptionError
-from pytest_binance_replay.marks import default_cassette, name_of_test, read_marks
+from pytest_binance_replay.errors import (
+    CassetteNameError,
+    CassetteNotFoundError,
+    OptionError,
+)
+from pytest_binance_replay.marks import (
+    default_cassette,
+    is_property_test,
+    name_of_test,
+    read_marks,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -114,7 +123,7 @@ class UsageReport:
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """Note what each test uses."""
         for item in session.items:
-            if (use := _use_of(item)) is not None:
+            if (use := _use_of(item, self._directory)) is not None:
                 self._uses[use[0]] = use
 
     def _note_part(self, reason: str) -> None:
@@ -209,18 +218,30 @@ def _level(config: pytest.Config) -> str:
     return level
 
 
-def _use_of(item: pytest.Item) -> list[Any] | None:
+def _use_of(item: pytest.Item, directory: Path) -> list[Any] | None:
     """Note what a test uses, in a form that travels between processes."""
     fixtures = _FIXTURES & set(getattr(item, "fixturenames", ()))
     cassettes, _, _ = read_marks(item)
     names = None if cassettes is None else [str(name) for name in cassettes]
-    if "binance_replay" not in fixtures and names is None:
+    default = default_cassette(item)
+    # A property test without a cassette plays the sessions that it draws.
+    is_drawn = is_property_test(item) and not _has_cassette(default, directory)
+    if names is None and ("binance_replay" not in fixtures or is_drawn):
         names = []
     if not fixtures and not names:
         return None
     # Whoever has the factory may open what it likes.
     may_open = "binance_replay" not in fixtures
-    return [name_of_test(item), names, default_cassette(item), may_open]
+    return [name_of_test(item), names, default, may_open]
+
+
+def _has_cassette(name: str, directory: Path) -> bool:
+    from pytest_binance_replay.shelf import find_cassette  # noqa: PLC0415
+
+    try:
+        return find_cassette(name, directory).exists()
+    except (CassetteNotFoundError, CassetteNameError):
+        return False
 
 
 # Which part of the tests runs

@@ -295,3 +295,23 @@ def test_what_the_plugin_noted_travels_to_the_command(suite: pytest.Pytester) ->
     noted = unused_command._collect([])
     assert noted["partial"] is None
     assert len(noted["uses"]) == 3
+
+
+@pytest.mark.slow
+def test_a_property_test_misses_no_cassette(
+    project: Path, pytester: pytest.Pytester
+) -> None:
+    pytest.importorskip("hypothesis")
+    pytester.makepyfile(
+        """
+        from hypothesis import given
+        from pytest_binance_replay.strategies import sessions
+
+        @given(session=sessions(streams=["trade"]))
+        def test_it(binance_replay, session):
+            binance_replay.load(session)
+        """
+    )
+    result = unused(pytester)
+    result.stdout.no_fnmatch_line("missing*")
+    result.stdout.fnmatch_lines(["*1 test that may use *"])
