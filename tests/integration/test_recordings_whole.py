@@ -149,6 +149,7 @@ async def test_two_clients_share_a_tape_and_get_their_own(
     assert list(got) == wanted
 
 
+@pytest.mark.slow
 @each_session
 def test_at_speed_1_frames_arrive_exactly_when_they_are_due(
     open_rig: OpenRig, path: Path, count: int | None

@@ -155,6 +155,7 @@ def test_pings_carry_the_time_in_milliseconds(open_rig: OpenRig) -> None:
     assert abs(int(pings[0]) - rig.server._clock.wall_ms()) < 3_600_000
 
 
+@pytest.mark.slow
 def test_a_missing_pong_closes_the_connection(open_rig: OpenRig) -> None:
     rig = open_rig(SessionSource(frames_at([0])), rhythms={"spot": Rhythm(0.02, 1.5)})
     with shake_hands(rig.url, "/ws") as deaf, dial(f"{rig.url}/ws") as good:

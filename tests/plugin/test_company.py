@@ -192,6 +192,7 @@ def test_under_a_clock_that_a_module_freezes(pytester: pytest.Pytester) -> None:
 # Sockets
 
 
+@pytest.mark.slow
 def test_without_sockets_the_reason_and_the_remedy_are_told(
     pytester: pytest.Pytester,
 ) -> None:

@@ -112,10 +112,11 @@ def _text(session: Session) -> bytes:
     [
         ("keeps_empty_levels", "spot"),
         ("ignores_gaps", "usdm"),
-        pytest.param("keeps_empty_levels", "usdm", marks=pytest.mark.slow),
-        pytest.param("ignores_gaps", "spot", marks=pytest.mark.slow),
+        ("keeps_empty_levels", "usdm"),
+        ("ignores_gaps", "spot"),
     ],
 )
+@pytest.mark.slow
 def test_a_careless_bot_is_found_out_in_less_than_ten_frames(
     bug: str, market: Market
 ) -> None:
