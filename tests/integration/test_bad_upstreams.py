@@ -278,7 +278,8 @@ async def test_if_no_other_can_be_had_the_old_one_is_used_to_its_end(
     async with hostile:
         await record(hostile, path, 2)
     assert payloads(path) == [trade(1), trade(2)]
-    assert [name for name, _ in marks(path)][-2:] == ["disconnected", "reconnected"]
+    # By then another may or may not be there already.
+    assert marks(path)[-1][0] == "reconnected"
 
 
 # What cannot pass
