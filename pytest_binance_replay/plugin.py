@@ -36,11 +36,11 @@ from pytest_binance_replay.options import (
     make_options,
     parse_setting,
 )
-from pytest_binance_replay.record_options import add_options as add_record_options
-from pytest_binance_replay.record_options import read_options as read_record_options
-from pytest_binance_replay.usage_report import PLUGIN_NAME as USAGE_PLUGIN
-from pytest_binance_replay.usage_report import UsageReport
-from pytest_binance_replay.usage_report import add_options as add_usage_options
+from pytest_binance_replay.recording.options import add_options as add_record_options
+from pytest_binance_replay.recording.options import read_options as read_record_options
+from pytest_binance_replay.tools.usage_report import PLUGIN_NAME as USAGE_PLUGIN
+from pytest_binance_replay.tools.usage_report import UsageReport
+from pytest_binance_replay.tools.usage_report import add_options as add_usage_options
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Iterator
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 
     from pytest_binance_replay.factory import ReplayFactory
     from pytest_binance_replay.options import Options
-    from pytest_binance_replay.record_report import RecordReport
+    from pytest_binance_replay.recording.report import RecordReport
     from pytest_binance_replay.replay import BinanceReplay
 
 _GIVEN = pytest.StashKey[Mapping[str, object]]()
@@ -109,7 +109,7 @@ def pytest_configure(config: pytest.Config) -> None:
     given = PropertyTests(directory, lambda item: item.stash.get(_REPLAY, None))
     config.pluginmanager.register(given, GIVEN_PLUGIN)
     if recording.mode != "none":
-        from pytest_binance_replay.record_report import PLUGIN_NAME, RecordReport
+        from pytest_binance_replay.recording.report import PLUGIN_NAME, RecordReport
 
         directory = _cassette_directory(config)
         recorder = RecordReport(config, directory, recording, _options_of)

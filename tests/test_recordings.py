@@ -23,7 +23,7 @@ import pytest
 
 from pytest_binance_replay.cassette import End, format_line, parse_line
 from pytest_binance_replay.cli import main
-from pytest_binance_replay.inspection import check_file
+from pytest_binance_replay.tools.inspection import check_file
 
 ROOT = Path(__file__).parents[1]
 RECORDINGS = ROOT / "recordings"

@@ -92,7 +92,7 @@ class _ListRules(argparse.Action):
 
 
 def _check(report: _Report, market: str | None) -> None:
-    from pytest_binance_replay.inspection import FileCheck
+    from pytest_binance_replay.tools.inspection import FileCheck
 
     path = path_of(report.name)
     with Progress(f"checking {report.name}", size_of(path)) as progress:

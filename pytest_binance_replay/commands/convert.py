@@ -15,8 +15,8 @@ from pytest_binance_replay.commands.progress import Progress
 from pytest_binance_replay.errors import MarketUnknownError, OptionError
 
 if TYPE_CHECKING:
-    from pytest_binance_replay.converting import Conversion, Survey
-    from pytest_binance_replay.exporting import TableKind
+    from pytest_binance_replay.tools.converting import Conversion, Survey
+    from pytest_binance_replay.tools.exporting import TableKind
 
 SUMMARY = "make cassettes of other people's captures, and tables"
 
@@ -79,8 +79,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Convert."""
-    from pytest_binance_replay.converting import Conversion, open_inputs
     from pytest_binance_replay.formats import FORMATS, Clues
+    from pytest_binance_replay.tools.converting import Conversion, open_inputs
 
     kind = _kind(options)
     if options.form is not None and options.form not in FORMATS:
@@ -121,8 +121,8 @@ def _kind(options: argparse.Namespace) -> str:
 def _write(
     conversion: Conversion, survey: Survey, target: Path, kind: str
 ) -> dict[Path, int]:
-    from pytest_binance_replay.converting import write_items
-    from pytest_binance_replay.exporting import write_tables
+    from pytest_binance_replay.tools.converting import write_items
+    from pytest_binance_replay.tools.exporting import write_tables
     from pytest_binance_replay.writer import CassetteWriter
 
     if kind != "jsonl":

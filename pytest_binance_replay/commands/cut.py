@@ -21,8 +21,8 @@ from pytest_binance_replay.options import parse_seconds
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from pytest_binance_replay.cutting import Cut, Span
     from pytest_binance_replay.files import Summary
+    from pytest_binance_replay.tools.cutting import Cut, Span
 
 SUMMARY = "take a part of a cassette"
 
@@ -81,9 +81,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Cut."""
-    from pytest_binance_replay.converting import write_items
-    from pytest_binance_replay.cutting import Cut
     from pytest_binance_replay.files import summarise
+    from pytest_binance_replay.tools.converting import write_items
+    from pytest_binance_replay.tools.cutting import Cut
     from pytest_binance_replay.writer import CassetteWriter
 
     path, target = path_of(options.cassette), Path(options.output)
@@ -104,7 +104,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _span(options: argparse.Namespace, summary: Summary) -> Span:
-    from pytest_binance_replay.cutting import Span
+    from pytest_binance_replay.tools.cutting import Span
 
     first, stop = _frames(options.frames)
     return Span(

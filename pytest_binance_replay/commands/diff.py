@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from pytest_binance_replay.frame_diff import Hunk
-    from pytest_binance_replay.structure import Change
+    from pytest_binance_replay.tools.frame_diff import Hunk
+    from pytest_binance_replay.tools.structure import Change
 
 SUMMARY = "say what changed from one cassette to another, values apart"
 
@@ -71,8 +71,8 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _compare_structures(options: argparse.Namespace, old: Path, new: Path) -> int:
-    from pytest_binance_replay.inspection import structure_of
-    from pytest_binance_replay.structure import compare
+    from pytest_binance_replay.tools.inspection import structure_of
+    from pytest_binance_replay.tools.structure import compare
 
     structures = []
     for name, path in ((options.old, old), (options.new, new)):
@@ -106,8 +106,8 @@ def _as_json(change: Change) -> dict[str, object]:
 
 
 def _compare_frames(options: argparse.Namespace, old: Path, new: Path) -> int:
-    from pytest_binance_replay.frame_diff import compare_lines
-    from pytest_binance_replay.inspection import canonical_lines
+    from pytest_binance_replay.tools.frame_diff import compare_lines
+    from pytest_binance_replay.tools.inspection import canonical_lines
 
     befores, afters = canonical_lines(old), canonical_lines(new)
     with closing(befores), closing(afters):

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import TextIO
 
-    from pytest_binance_replay.recorder import Progress
+    from pytest_binance_replay.recording.recorder import Progress
 
 _BARS = " ▁▂▃▄▅▆▇█"
 _HISTORY = 16  # looks, of which a rate is the mean and a spark a bar each

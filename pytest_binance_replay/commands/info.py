@@ -20,7 +20,7 @@ from pytest_binance_replay.commands.progress import Progress
 from pytest_binance_replay.errors import CassetteFormatError, ReplayError
 
 if TYPE_CHECKING:
-    from pytest_binance_replay.portrait import Sitter
+    from pytest_binance_replay.tools.portrait import Sitter
 
 SUMMARY = "say what is in cassettes: streams, prices, rates, ids"
 
@@ -64,7 +64,7 @@ def _answer(options: argparse.Namespace) -> int:
         return _write_plain(options.files)
     sitters, code = _sitters(options.files)
     if options.json:
-        from pytest_binance_replay.portrait import as_json
+        from pytest_binance_replay.tools.portrait import as_json
 
         answer_json({"cassettes": [as_json(sitter) for sitter in sitters]})
     elif sitters:
@@ -74,8 +74,8 @@ def _answer(options: argparse.Namespace) -> int:
 
 def _sitters(names: list[str]) -> tuple[list[Sitter], int]:
     """Look at each file; complain of those that cannot be read and go on."""
-    from pytest_binance_replay.inspection import overview_of
-    from pytest_binance_replay.portrait import Sitter
+    from pytest_binance_replay.tools.inspection import overview_of
+    from pytest_binance_replay.tools.portrait import Sitter
 
     sitters = []
     code = FINE
@@ -100,8 +100,8 @@ def code_of(error: ReplayError) -> int:
 
 
 def _write(sitters: list[Sitter], *, everything: bool, several: bool) -> None:
-    from pytest_binance_replay.portrait import portrait, table
-    from pytest_binance_replay.sparkline import BLOCKS
+    from pytest_binance_replay.tools.portrait import portrait, table
+    from pytest_binance_replay.tools.sparkline import BLOCKS
 
     if several and not everything:
         answer(table(sitters))
@@ -114,8 +114,8 @@ def _write(sitters: list[Sitter], *, everything: bool, several: bool) -> None:
 
 
 def _write_plain(names: list[str]) -> int:
-    from pytest_binance_replay.inspection import overview_of, structure_of
-    from pytest_binance_replay.portrait import plain
+    from pytest_binance_replay.tools.inspection import overview_of, structure_of
+    from pytest_binance_replay.tools.portrait import plain
 
     for name in names:
         path = path_of(name)

@@ -18,7 +18,7 @@ from pytest_binance_replay.options import parse_seconds
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from pytest_binance_replay.merging import Merge
+    from pytest_binance_replay.tools.merging import Merge
 
 SUMMARY = "make one cassette of several"
 
@@ -56,8 +56,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Merge."""
-    from pytest_binance_replay.converting import write_items
-    from pytest_binance_replay.merging import Merge
+    from pytest_binance_replay.tools.converting import write_items
+    from pytest_binance_replay.tools.merging import Merge
     from pytest_binance_replay.writer import CassetteWriter
 
     paths, target = list(map(path_of, options.cassettes)), Path(options.output)

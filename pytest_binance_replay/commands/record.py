@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from pytest_binance_replay.background import LoopThread
     from pytest_binance_replay.commands.display import Display
     from pytest_binance_replay.hosts import Upstream
-    from pytest_binance_replay.recorder import Recorder, Recording
+    from pytest_binance_replay.recording.recorder import Recorder, Recording
     from pytest_binance_replay.streams import Market
 
 SUMMARY = "record streams of the live exchange"
@@ -160,8 +160,12 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _recorder(options: argparse.Namespace) -> Recorder:
-    from pytest_binance_replay.capture import Bounds, guess_market, plan_capture
-    from pytest_binance_replay.recorder import Recorder
+    from pytest_binance_replay.recording.capture import (
+        Bounds,
+        guess_market,
+        plan_capture,
+    )
+    from pytest_binance_replay.recording.recorder import Recorder
 
     given: Upstream | None = options.upstream
     by_host = market_of_host(urlsplit(given.ws_url).hostname) if given else None

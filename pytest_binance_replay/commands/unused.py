@@ -17,7 +17,7 @@ from pytest_binance_replay.errors import OptionError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from pytest_binance_replay.usage import Finding, Use
+    from pytest_binance_replay.tools.usage import Finding, Use
 
 SUMMARY = "find cassettes that no test uses"
 
@@ -65,7 +65,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Find them."""
     from pytest_binance_replay.clock import wall_us
-    from pytest_binance_replay.usage import judge, read_limits, uses_of
+    from pytest_binance_replay.tools.usage import judge, read_limits, uses_of
 
     limits = read_limits(
         (options.max_age, f"--max-age={options.max_age}"),

@@ -16,8 +16,8 @@ from pytest_binance_replay.events import (
     parse_event,
 )
 from pytest_binance_replay.events.base import WireObject
-from pytest_binance_replay.forms import form_of
 from pytest_binance_replay.soundness.eras import day_of, fields_out_of_time
+from pytest_binance_replay.tools.forms import form_of
 
 if TYPE_CHECKING:
     from pytest_binance_replay.soundness.findings import Findings

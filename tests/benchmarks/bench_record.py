@@ -23,9 +23,9 @@ from time import perf_counter, process_time
 from websockets.asyncio.client import connect
 from websockets.asyncio.server import ServerConnection, serve
 
-from pytest_binance_replay.capture import Bounds, plan_capture
 from pytest_binance_replay.hosts import Upstream
-from pytest_binance_replay.recorder import Recorder
+from pytest_binance_replay.recording.capture import Bounds, plan_capture
+from pytest_binance_replay.recording.recorder import Recorder
 from tests.benchmarks.serving import CLIENT_CPU, SERVER_CPU, pin
 
 STREAM = "btcusdt@trade"

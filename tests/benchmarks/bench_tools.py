@@ -19,20 +19,20 @@ from tempfile import TemporaryDirectory
 from time import perf_counter
 
 from pytest_binance_replay.cassette import Frame, format_line
-from pytest_binance_replay.converting import Conversion, open_inputs, write_items
-from pytest_binance_replay.cutting import Cut, Span
 from pytest_binance_replay.editing import shift_times
 from pytest_binance_replay.files import read_frames
-from pytest_binance_replay.frame_diff import compare_lines
 from pytest_binance_replay.ids import IdSpans
-from pytest_binance_replay.inspection import (
+from pytest_binance_replay.streams import event_kind
+from pytest_binance_replay.tools.converting import Conversion, open_inputs, write_items
+from pytest_binance_replay.tools.cutting import Cut, Span
+from pytest_binance_replay.tools.frame_diff import compare_lines
+from pytest_binance_replay.tools.inspection import (
     canonical_lines,
     check_file,
     overview_of,
     structure_of,
 )
-from pytest_binance_replay.merging import Merge
-from pytest_binance_replay.streams import event_kind
+from pytest_binance_replay.tools.merging import Merge
 from pytest_binance_replay.writer import CassetteWriter
 
 ROOT = Path(__file__).parents[2]

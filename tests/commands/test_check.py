@@ -11,7 +11,7 @@ import pytest
 
 from pytest_binance_replay.cli import main
 from pytest_binance_replay.commands import check
-from pytest_binance_replay.inspection import FileCheck
+from pytest_binance_replay.tools.inspection import FileCheck
 from tests.soundness.sound_cassettes import RECONNECTED, SPOT, USDM, lines_of
 
 Capture = pytest.CaptureFixture[str]

@@ -14,7 +14,7 @@ from pytest_binance_replay.commands.display import (
     shown_bytes,
     shown_time,
 )
-from pytest_binance_replay.recorder import Progress, State
+from pytest_binance_replay.recording.recorder import Progress, State
 
 TRADES, DEPTH = "btcusdt@trade", "ethusdt@depth@100ms"
 

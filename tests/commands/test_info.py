@@ -13,7 +13,7 @@ import pytest
 
 from pytest_binance_replay.cli import main
 from pytest_binance_replay.commands import looking
-from pytest_binance_replay.sparkline import BLOCKS
+from pytest_binance_replay.tools.sparkline import BLOCKS
 from tests.commands.test_check import Capture, write
 from tests.soundness.sound_cassettes import SPOT, USDM, lines_of
 

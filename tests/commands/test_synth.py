@@ -10,7 +10,7 @@ import pytest
 from pytest_binance_replay.cassette import End, Header
 from pytest_binance_replay.cli import main
 from pytest_binance_replay.files import read_lines
-from pytest_binance_replay.inspection import check_file
+from pytest_binance_replay.tools.inspection import check_file
 
 
 @pytest.mark.parametrize("name", ["dip.jsonl", "dip.jsonl.gz"])

@@ -9,9 +9,9 @@ from typing import NamedTuple
 import pytest
 
 from pytest_binance_replay.cassette import Frame, RestAnswer
-from pytest_binance_replay.converting import Conversion, open_inputs
 from pytest_binance_replay.files import read_frames
 from pytest_binance_replay.formats import Clues
+from pytest_binance_replay.tools.converting import Conversion, open_inputs
 
 
 class Capture(NamedTuple):

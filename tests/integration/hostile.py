@@ -13,7 +13,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
 from pytest_binance_replay.hosts import Upstream
-from pytest_binance_replay.upstream import Patience
+from pytest_binance_replay.recording.upstream import Patience
 
 SHORT = Patience(
     open=1,

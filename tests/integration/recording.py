@@ -6,11 +6,11 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from pytest_binance_replay.capture import Bounds, plan_capture
 from pytest_binance_replay.cassette import Frame, Header, Line, Mark, RestAnswer
 from pytest_binance_replay.files import CassetteReader, read_frames
 from pytest_binance_replay.hosts import Upstream
-from pytest_binance_replay.recorder import Recorder
+from pytest_binance_replay.recording.capture import Bounds, plan_capture
+from pytest_binance_replay.recording.recorder import Recorder
 from pytest_binance_replay.streams import Market
 from tests.integration.hostile import SHORT
 

@@ -11,11 +11,11 @@ import pytest
 from websockets.exceptions import ConnectionClosedError
 from websockets.frames import Close
 
-from pytest_binance_replay.capture import plan_capture
 from pytest_binance_replay.errors import CaptureError, UpstreamError
 from pytest_binance_replay.hosts import Upstream
-from pytest_binance_replay.recorder import Recorder
-from pytest_binance_replay.refusals import close_reason
+from pytest_binance_replay.recording.capture import plan_capture
+from pytest_binance_replay.recording.recorder import Recorder
+from pytest_binance_replay.recording.refusals import close_reason
 from tests.integration.hostile import SHORT, Answer, Hostile, Script, Seat, refusal
 from tests.integration.recording import (
     TRADES,

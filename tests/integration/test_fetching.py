@@ -10,7 +10,7 @@ from random import Random
 import pytest
 
 from pytest_binance_replay.errors import ConnectionLostError, UpstreamError
-from pytest_binance_replay.fetching import Fetcher, get
+from pytest_binance_replay.recording.fetching import Fetcher, get
 from pytest_binance_replay.tls import Authority
 from tests.integration.hostile import SHORT, Answer, Hostile, ok, refusal, silent
 

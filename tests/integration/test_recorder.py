@@ -13,11 +13,11 @@ import pytest
 
 from pytest_binance_replay.cassette import End, Frame, RestAnswer
 from pytest_binance_replay.clock import wall_us
-from pytest_binance_replay.draft import rejected_path
 from pytest_binance_replay.errors import CaptureError, QuietMarketError
 from pytest_binance_replay.factory import ReplayFactory
 from pytest_binance_replay.files import read_frames, summarise
 from pytest_binance_replay.hosts import Upstream
+from pytest_binance_replay.recording.draft import rejected_path
 from pytest_binance_replay.replay import BinanceReplay
 from tests.integration.conftest import OpenReplay
 from tests.integration.hostile import Hostile, Seat, ok

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 # What pytester's runs in this process import, it forgets; this is imported only once.
-import pytest_binance_replay.record_report  # noqa: F401
+import pytest_binance_replay.recording.report  # noqa: F401
 from pytest_binance_replay.errors import MissingExtraError
 from pytest_binance_replay.factory import ReplayFactory
 from pytest_binance_replay.replay import BinanceReplay

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from pytest_binance_replay.cassette import Frame, Line, RestAnswer, parse_line
-from pytest_binance_replay.inspection import check_file
 from pytest_binance_replay.soundness import check_lines
+from pytest_binance_replay.tools.inspection import check_file
 from tests.test_recordings import RECORDINGS
 
 JOINED = (

@@ -1,0 +1,1 @@
+"""Recording: from an exchange to a cassette, by command and in pytest."""

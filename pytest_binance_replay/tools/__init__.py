@@ -1,0 +1,1 @@
+"""Looking at cassettes, and making others from them."""
