@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from dataclasses import replace
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from pytest_binance_replay.journal import ClientRecord, ClientRequest
@@ -82,13 +83,14 @@ class Client:
 
     def refresh(self) -> None:
         """Rebuild the view after a change of subscriptions or wrapping."""
-        self.view = replace(
+        view = replace(
             self.view,
             keys=frozenset(key for keys in self.names.values() for key in keys),
             form=self.form,
             # Futures streams have no such choice.
             microseconds=self.address.microseconds if self.market == "spot" else None,
         )
+        self.view = _the_one_like(view)
 
     def note_passed(self, block: Block, start: int, stop: int, now_us: int) -> None:
         """Remember what was handed to its socket, and what its form cannot show.
@@ -105,7 +107,9 @@ class Client:
             held = sum(key in keys for key in block.keys[start:stop])
             self.left_out += held - counts.total()
         if counts:
-            self.sent.update(counts)
+            sent = self.sent
+            for key, count in counts.items():  # half the time of `update`
+                sent[key] += count
             self._forget_before(now_us - _BURST_US)
             self._just_sent.append((now_us, counts.total()))
 
@@ -144,6 +148,12 @@ class Client:
             vanished=self.vanished,
             burst=self.burst,
         )
+
+
+@lru_cache(maxsize=1024)
+def _the_one_like(view: View) -> View:
+    """Return one view for all clients that see the same, which is found faster."""
+    return view
 
 
 def _by_name(counts: Mapping[bytes, int], catalogue: Catalogue) -> dict[str, int]:

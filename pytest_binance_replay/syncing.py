@@ -84,9 +84,8 @@ class Syncing:
 
     def note_released(self, keys: Sequence[bytes], now_us: int) -> None:
         """Begin to wait for whoever has just had a first diff."""
-        released = set(keys)
         for wait in self._waits:
-            if wait.until_us is None and wait.key in released:
+            if wait.until_us is None and wait.key in keys:
                 wait.until_us = now_us + MOMENT_US
 
     def wait_until_us(self, now_us: int) -> int | None:

@@ -156,6 +156,8 @@ class Wire:
             for a frame that the view's form cannot show.
         bodies: The rest of each.
         places: Where in the block those frames are; None if the view holds them all.
+        counts: The frames by stream key, those of the empty heads left out; None has
+            them counted when asked for.
     """
 
     __slots__ = (
@@ -174,14 +176,17 @@ class Wire:
         heads: Sequence[bytes],
         bodies: Sequence[bytes],
         places: Sequence[int] | None,
+        counts: Counter[bytes] | None = None,
     ) -> None:
         self._keys = keys
         self._heads = heads
         self._bodies = bodies
         self._places = places
-        self._data = b"".join(chain.from_iterable(zip(heads, bodies, strict=True)))
+        pieces = [b""] * (2 * len(heads))
+        pieces[::2], pieces[1::2] = heads, bodies
+        self._data = b"".join(pieces)
         self._offsets: list[int] | None = None
-        self._counts: Counter[bytes] | None = None
+        self._counts = counts
 
     def _part(self, start: int, stop: int) -> tuple[int, int]:
         if self._places is None:
@@ -296,14 +301,16 @@ class Block:
 
 def _frame(block: Block, view: View) -> Wire:
     """Frame each payload that a view holds."""
-    present = view.keys.intersection(block.count(0, len(block)))
-    places = None if present.issuperset(block.keys) else block.places(present)
+    found = block.count(0, len(block))
+    present = view.keys.intersection(found)
+    places = None if len(present) == len(found) else block.places(present)
     keys = _pick(block.keys, places)
     rewrite = view.rewriters(present)
     is_combined = view.form is Form.COMBINED
     if is_combined and not rewrite and isinstance(block.payloads, LineEnds):
         ends = _pick(block.payloads.ends, places)
-        return Wire(keys, _heads(ends, _OPEN_HEADERS), ends, places)
+        counts = Counter({key: found[key] for key in present})
+        return Wire(keys, _heads(ends, _OPEN_HEADERS), ends, places, counts)
     texts = _rewritten(keys, _pick(block.payloads, places), rewrite)
     if is_combined:
         starts = {key: combined_text(view.name(key), b"")[:-1] for key in present}
