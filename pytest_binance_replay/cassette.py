@@ -633,10 +633,10 @@ def parse_block(
     is_canonical = _CANONICAL_FRAME.match(raw) is not None  # as then most lines are
     alone = trusted or not _MEMBER_AFTER_OBJECT.search(raw)
     if is_canonical and alone and _is_utf8(raw):
-        between, times, ends, names = _columns(_CANONICAL_FRAME.split(raw))
+        between, received, ends, names = _columns(_CANONICAL_FRAME.split(raw))
         if not any(between):
             payloads = LineEnds(ends, names)
-            times_us = list(map(int, times))
+            times_us = list(map(int, received))
             return Batch(times_us, names, payloads, [], lines=len(names))
     form = _CANONICAL_LINE if is_canonical else _SPACED_LINE
     cuts: _Cuts = form.findall(raw)

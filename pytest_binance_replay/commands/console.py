@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 FINE, UNSOUND, USAGE, NETWORK = 0, 1, 2, 3
 """Exit codes: fine; the thing checked is not sound; wrong usage; network."""
 
+STOPPED = 130
+"""Exit code of what Ctrl-C ended, as shells say it."""
+
 _SIGNALS = ("SIGINT", "SIGTERM", "SIGBREAK")  # the last is Windows's Ctrl-Break
 
 

@@ -8,15 +8,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pytest_binance_replay.commands.console import say
+from pytest_binance_replay.commands.console import STOPPED, say
 from pytest_binance_replay.errors import CassetteFormatError
 from pytest_binance_replay.shelf import DEMO_PREFIX, find_cassette
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator
-
-_STOPPED = 130  # as shells say it of what Ctrl-C ended
 
 
 def add_file_arguments(parser: argparse.ArgumentParser) -> None:
@@ -64,7 +62,7 @@ def stoppable() -> Iterator[None]:
         yield
     except KeyboardInterrupt:
         say(sys.stderr, "Stopped.")
-        sys.exit(_STOPPED)
+        sys.exit(STOPPED)
 
 
 def size_of(path: Path) -> int:

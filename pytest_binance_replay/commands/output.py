@@ -6,14 +6,12 @@ import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from pytest_binance_replay.commands.console import say
+from pytest_binance_replay.commands.console import STOPPED, say
 from pytest_binance_replay.errors import OptionError, ReplayError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
-
-_STOPPED = 130  # as shells say it of what Ctrl-C ended
 
 
 @contextmanager
@@ -36,7 +34,7 @@ def writing(target: str | Path) -> Iterator[None]:
         raise OptionError(where, f"cannot be written: {reason}") from None
     except KeyboardInterrupt:
         say(sys.stderr, f"Stopped; {target} is as it was.")
-        sys.exit(_STOPPED)
+        sys.exit(STOPPED)
 
 
 def complain(problem: object) -> None:

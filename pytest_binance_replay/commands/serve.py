@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import argparse
 import queue
-import signal
 import sys
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pytest_binance_replay.commands.console import FINE, UNSOUND, say
+from pytest_binance_replay.commands.console import (
+    FINE,
+    UNSOUND,
+    listen_for_signals,
+    say,
+)
 from pytest_binance_replay.errors import CassetteFormatError, OptionError
 from pytest_binance_replay.options import SETTINGS, parse_setting
 
@@ -35,7 +39,6 @@ _EXPECTED = {
 }
 _NEEDS_A_TEST = {("start", "manual"), ("at_end", "fail")}
 _RECORD_COMMAND = "binance-replay record STREAM... -o FILE"
-_SIGNALS = ("SIGINT", "SIGTERM", "SIGBREAK")  # the last is Windows's Ctrl-Break
 _LOOK_SECONDS = 0.2
 
 
@@ -113,7 +116,7 @@ def _cassette(name: str) -> str | Path:
 
 def run(options: argparse.Namespace) -> int:
     """Serve until a signal comes."""
-    stops = _listen_for_signals()
+    stops = listen_for_signals()
     settings = _settings(options)
     from pytest_binance_replay.factory import ReplayFactory
 
@@ -129,19 +132,6 @@ def run(options: argparse.Namespace) -> int:
         return _wait(replay, stops)
     finally:
         factory.close()
-
-
-def _listen_for_signals() -> queue.SimpleQueue[int]:
-    """Return a queue of the signals that are to end the program.
-
-    Unlike the lock of an event, a simple queue may be entered again by a second
-    signal that arrives while the first is being noted.
-    """
-    stops: queue.SimpleQueue[int] = queue.SimpleQueue()
-    for name in _SIGNALS:
-        if (number := getattr(signal, name, None)) is not None:
-            signal.signal(number, lambda received, _: stops.put(received))
-    return stops
 
 
 def _greeting(replay: BinanceReplay) -> str:

@@ -1,1 +1,1 @@
-"""How fast, how big: `tox -e bench`, or `python -m tests.benchmarks.bench_replay`."""
+"""How fast, how big: `tox -e bench`, or `python -m tests.benchmarks.bench_hot_path`."""

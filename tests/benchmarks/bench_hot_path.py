@@ -16,9 +16,7 @@ import json
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from resource import RUSAGE_CHILDREN, getrusage
@@ -33,13 +31,15 @@ from pytest_binance_replay import ReplayFactory
 from pytest_binance_replay.files import CassetteReader, read_frames
 from pytest_binance_replay.wire import text_frame
 from pytest_binance_replay.writer import CassetteWriter
+from tests.benchmarks.processes import combined, serving, start_sinks
 from tests.benchmarks.serving import CLIENT_CPU, pin
-from tests.benchmarks.sessions import ROOT, Session, make_session
+from tests.benchmarks.sessions import Session, make_session
 
 PAIRS = 5
 MILLION = 1_000_000
 HAND_FRAMES = 100_000  # of a yardstick that would take minutes for a million
 SLOW_BYTES = 1_000_000  # a second
+_PACED_FRAMES = 106  # a second of a session that hurries four times
 Pair = tuple[float, float]
 
 
@@ -65,6 +65,11 @@ class Bench:
                 writer.write(frame)
         return session._replace(path=path)
 
+    def paced(self, seconds: float) -> Session:
+        """Return a session of so long, some 110 frames a second as in real ones."""
+        frames = int(seconds * _PACED_FRAMES)
+        return make_session(self.folder / f"{frames}-paced.jsonl", frames, hurry=4)
+
     def in_turn(self, ours: Callable[[], float], theirs: Callable[[], float]) -> str:
         """Measure pairs and return medians and ratio, for a row."""
         pairs: list[Pair] = []
@@ -78,73 +83,6 @@ class Bench:
         spread = f"({ratios[0]:.3g} to {ratios[-1]:.3g})"
         ours_, theirs_ = (median(column) for column in zip(*pairs, strict=True))
         return f"{ours_:>13,.6g} {theirs_:>13,.6g} {median(ratios):>9.3g} x  {spread}"
-
-
-# Servers and clients, in processes of their own
-
-
-@dataclass
-class Serving:
-    """A server; its peak memory is known when it has ended."""
-
-    port: int
-    peak_bytes: int = 0
-
-
-@contextmanager
-def serving(kind: str, path: Path | None, *options: str) -> Iterator[Serving]:
-    process = subprocess.Popen(
-        [
-            *(sys.executable, "-m", "tests.benchmarks.serving", kind),
-            *([str(path)] if path else []),
-            *options,
-        ],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        cwd=ROOT,
-    )
-    assert process.stdout is not None
-    server = Serving(int(process.stdout.readline().split()[0]))
-    yield server
-    server.peak_bytes = int(process.communicate()[0].split()[0]) * 1024
-
-
-def start_sinks(port: int, count: int, paths: list[str], *options: str) -> Sinks:
-    command = [sys.executable, "-m", "tests.benchmarks.sinks", *options]
-    process = subprocess.Popen(
-        [*command, str(count), str(port), *paths],
-        stdout=subprocess.PIPE,
-        text=True,
-        cwd=ROOT,
-    )
-    return Sinks(process)
-
-
-class Sinks:
-    """Clients that count, under way."""
-
-    def __init__(self, process: subprocess.Popen[str]) -> None:
-        self._process = process
-        assert process.stdout is not None
-        assert process.stdout.readline() == "ready\n"
-
-    def rows(self) -> list[list[str]]:
-        """Wait for the end and return what each of them told."""
-        return [line.split() for line in self._process.communicate()[0].splitlines()]
-
-    def seconds(self) -> float:
-        """Wait for the end and return the time from the first byte to the last."""
-        times = [(float(row[0]), float(row[1])) for row in self.rows()]
-        return max(last for _, last in times) - min(first for first, _ in times)
-
-    def stop(self) -> None:
-        self._process.terminate()
-        self._process.wait()
-
-
-def combined(streams: tuple[str, ...] | list[str]) -> str:
-    return "/stream?streams=" + "/".join(streams)
 
 
 def rate(kind: str, session: Session, count: int = 1, *, path: str = "") -> float:
@@ -344,7 +282,7 @@ def percentile(values: list[float], share: float) -> float:
 
 def drift(bench: Bench) -> str:
     """ms late at the end of 30 s at speed 1; `asyncio.sleep(gap)`"""
-    session = bench.session(int(6_000 / bench.scale))
+    session = bench.paced(30)
 
     def measure(kind: str, *options: str) -> float:
         late = lateness_ms(kind, session, *options)
@@ -357,7 +295,7 @@ def drift(bench: Bench) -> str:
 
 def lateness(bench: Bench) -> str:
     """p99 ms late at speed 1, idle; a bare `loop.call_at` loop"""
-    session = bench.session(int(3_000 / bench.scale))
+    session = bench.paced(20)
     return bench.in_turn(
         lambda: percentile(lateness_ms("replay", session, "--speed=1"), 0.99),
         lambda: percentile(lateness_ms("by-hand-call-at", session), 0.99),
@@ -366,7 +304,7 @@ def lateness(bench: Bench) -> str:
 
 def lateness_beside_a_busy_bot(bench: Bench) -> str:
     """p99 ms late, a bot busy 50 ms at a time; a server on the bot's loop"""
-    session = bench.session(int(3_000 / bench.scale))
+    session = bench.paced(20)
     busy = "--busy"
     return bench.in_turn(
         lambda: percentile(lateness_ms("replay", session, "--speed=1", busy), 0.99),

@@ -21,9 +21,11 @@ from typing import NamedTuple
 
 from pytest_binance_replay.cassette import RestAnswer, format_line
 from pytest_binance_replay.files import read_frames
-from tests.benchmarks.bench_replay import DEMO, LARGEST, serving, show
+from tests.benchmarks.processes import serving
 from tests.benchmarks.serving import CLIENT_CPU, pin
+from tests.benchmarks.sessions import DEMO, ROOT
 
+LARGEST = ROOT.parent / "shared/data/hftbacktest-spot-20240808/session.jsonl.gz"
 _TEXT = 0x81  # a frame of text, whole
 ROUNDS = 1
 REQUESTS = 400
@@ -171,6 +173,10 @@ def read_tape(path: Path) -> Tape:
         names[frame.stream] = None
         sizes.append(len(frame.payload))
     return Tape(path, list(names), len(sizes), sum(sizes))
+
+
+def show(what: str, alone: str, together: str, ratio: str) -> None:
+    print(f"{what:<46} {alone:>14} {together:>14} {ratio:>9}", flush=True)
 
 
 def show_rounds(name: str, rounds: list[Round]) -> None:

@@ -34,13 +34,14 @@ class Session(NamedTuple):
         return list(self.streams[2 * number : 2 * number + 2])
 
 
-def make_session(path: Path, frames: int, *, of: str = "") -> Session:
+def make_session(path: Path, frames: int, *, of: str = "", hurry: int = 1) -> Session:
     """Write a cassette.
 
     Args:
         path: Where to; the folder is there.
         frames: How many frames, which are the demo's over and over.
         of: The only stream to take; empty for 27 of them.
+        hurry: How many times as fast as the demo's they follow each other.
     """
     rows = [
         (f.receive_time_us, _renamed(line, mark))
@@ -52,7 +53,7 @@ def make_session(path: Path, frames: int, *, of: str = "") -> Session:
     streams = tuple(sorted({line.split('"', 4)[3] for _, line in rows}))
     names = ",".join(f'"{name}"' for name in streams)
     lines = (
-        f'{{"t":{time_us + turn * _ROUND_US},{line}'
+        f'{{"t":{(time_us + turn * _ROUND_US) // hurry},{line}'
         for turn in count()
         for time_us, line in rows
     )
