@@ -295,9 +295,10 @@ class _Shape:
         event_type = members["e"]["text"]
         parts["e"] = rb"(?P<e>%b)" % re.escape(event_type)
         texts = (rb'"%b":(?:%b)' % (key.encode(), form) for key, form in parts.items())
-        whole = re.compile(rb"^\{%b\}$" % b",".join(texts), re.MULTILINE)
-        self._findall = whole.findall
-        self._groups = [whole.groupindex[column.key] - 1 for column in self._columns]
+        whole = re.compile(rb"\{%b\}\n" % b",".join(texts))
+        self._split = whole.split
+        self._step = whole.groups + 1
+        self._groups = [whole.groupindex[column.key] for column in self._columns]
         self._text = self._template(columns)
 
     def _template(self, columns: Sequence[_Column]) -> bytes:
@@ -308,12 +309,12 @@ class _Shape:
 
     def format(self, payloads: Sequence[bytes]) -> list[bytes] | None:
         """Format events; None if any of them has another shape."""
-        lines = b"\n".join(payloads)
-        rows = self._findall(lines)
-        if not len(rows) == len(payloads) == lines.count(b"\n") + 1:
+        # What is between the events, and the groups of each, in one flat list.
+        parts = self._split(b"\n".join([*payloads, b""]))
+        if any(parts[:: self._step]) or len(parts) // self._step != len(payloads):
             return None
-        groups = list(zip(*rows, strict=True))
-        values: list[Iterable[bytes]] = [groups[group] for group in self._groups]
+        columns = (parts[group :: self._step] for group in self._groups)
+        values: list[Iterable[bytes]] = list(columns)
         for index, write in self._writers:
             values[index] = map(write, values[index])
         return list(map(self._text.__mod__, zip(*values, strict=True)))
