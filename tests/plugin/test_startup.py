@@ -16,7 +16,7 @@ def pytest_unconfigure():
 """
 LIGHT = [
     *("clock", "errors", "given", "marks", "naming", "options", "plugin"),
-    *("record_options", "usage_report"),
+    *("recording", "recording.options", "tools", "tools.usage_report"),
 ]
 
 
