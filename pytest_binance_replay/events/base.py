@@ -255,8 +255,11 @@ def read_json(payload: bytes | str, stream: str | None) -> Any:
         return _DECODER.decode(
             payload if isinstance(payload, str) else payload.decode()
         )
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise EventError(stream, f"not JSON: {error}") from error
+    except RecursionError as error:  # whose words differ between Pythons
+        problem = "not JSON: its values are nested too deeply"
+        raise EventError(stream, problem) from error
 
 
 E = TypeVar("E", bound=Event)

@@ -237,12 +237,12 @@ def test_an_interrupt_in_a_test_keeps_the_old_cassette(
 
 
 INTERRUPTING = """
-import _thread, threading
+import os, signal, threading
 import pytest
 
 @pytest.fixture(autouse=True)
 def interrupt():
-    timer = threading.Timer(1, _thread.interrupt_main)
+    timer = threading.Timer(1, os.kill, [os.getpid(), signal.SIGINT])
     timer.start()
     yield
     timer.cancel()

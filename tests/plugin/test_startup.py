@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 
 DEAR = ("asyncio", "hypothesis", "pydantic", "websockets", "zstandard")
+if sys.version_info >= (3, 14):
+    DEAR = DEAR[1:]  # pytest loads pdb, which loads it
 ALONE = ("-p", "pytest_binance_replay.plugin", "-W", "error")
 TELLING = f"""
 import sys
@@ -49,7 +53,7 @@ def test_a_project_that_uses_us_loads_all_of_it(pytester: pytest.Pytester) -> No
     )
     result = run_alone(pytester)
     result.assert_outcomes(passed=1)
-    result.stdout.fnmatch_lines("loaded: [[]'asyncio', *'websockets'*")
+    result.stdout.fnmatch_lines("loaded: [[]*'websockets'*")
 
 
 def test_freezing_time_elsewhere_does_not_load_us(pytester: pytest.Pytester) -> None:
