@@ -44,16 +44,28 @@ class Change(NamedTuple):
     bids: Sequence[Sequence[str]]
     asks: Sequence[Sequence[str]]
 
+    @property
+    def base(self) -> int:
+        """The oldest update that a snapshot may show for this event to follow it."""
+        if self.previous_update_id is None:
+            return self.first_update_id - 1
+        return min(self.previous_update_id, self.first_update_id)
+
 
 def parse_change(payload: bytes | str) -> Change:
     """Read a diff depth payload without checking more than a book needs.
 
     Raises:
         KeyError: If the payload is no diff depth event.
-        ValueError: If it is not JSON.
+        TypeError: If it is no object.
+        ValueError: If it is not JSON, or its ids are no whole numbers.
     """
     event = json.loads(payload)
-    return Change(event["U"], event["u"], event.get("pu"), event["b"], event["a"])
+    first, last, previous = event["U"], event["u"], event.get("pu")
+    if not (isinstance(first, int) and isinstance(last, int)):
+        problem = "its update ids are no whole numbers"
+        raise ValueError(problem)  # noqa: TRY004 - the payload's fault
+    return Change(first, last, previous, event["b"], event["a"])
 
 
 class OrderBook:
@@ -65,6 +77,8 @@ class OrderBook:
         update_id: `lastUpdateId` of the snapshot.
         bids: Its bids, price and quantity as texts, in any order.
         asks: Its asks.
+        limit: How many of the best levels of each side these are at most, if they are
+            a picture of the top: see `known_to`. None if they are all that counts.
 
     Example:
         >>> book = OrderBook("LTCBTC", update_id=160, bids=[("0.0015", "4")])
@@ -82,13 +96,14 @@ class OrderBook:
         update_id: int,
         bids: Iterable[Sequence[str]] = (),
         asks: Iterable[Sequence[str]] = (),
+        limit: int | None = None,
     ) -> None:
         self.symbol = symbol
         self.market = market
         self.update_id = update_id
         self._joined = False
-        self._bids = Side(bids, best_is_highest=True)
-        self._asks = Side(asks, best_is_highest=False)
+        self._bids = Side(bids, best_is_highest=True, limit=limit)
+        self._asks = Side(asks, best_is_highest=False, limit=limit)
 
     # Following the stream
 
@@ -163,6 +178,25 @@ class OrderBook:
     # Looking at it
 
     @property
+    def known_to(self) -> tuple[Decimal | None, Decimal | None]:
+        """The lowest bid price and the highest ask price up to which all is known.
+
+        A book that began as a picture of its top has levels up to there only: beyond,
+        diffs tell of some and not of others. None for a side without such an end.
+        """
+        return self._bids.known_to, self._asks.known_to
+
+    @property
+    def counts(self) -> tuple[int, int]:
+        """How many bids and how many asks there are."""
+        return len(self._bids), len(self._asks)
+
+    @property
+    def knows_its_top(self) -> bool:
+        """Whether best bid and best ask are known: no picture of the top is used up."""
+        return all(len(s) or s.known_to is None for s in (self._bids, self._asks))
+
+    @property
     def bids(self) -> tuple[Level, ...]:
         """All bids, highest price first."""
         return tuple(map(_level, self._bids.levels()))
@@ -197,7 +231,7 @@ class OrderBook:
         *,
         depth: int | None = None,
     ) -> list[str]:
-        """Compare with another picture of the same book.
+        """Compare with another picture of the same book, as far as this one is known.
 
         Args:
             bids: Its bids: price and quantity as `Decimal`, text or numbers, in any
@@ -209,15 +243,19 @@ class OrderBook:
         Returns:
             A line for each level that differs, best first; empty if none does.
         """
+        their_bids = _levels(bids, self._bids, reverse=True)
+        their_asks = _levels(asks, self._asks, reverse=False)
         return [
-            *_compare("bid", self.bids, _levels(bids, reverse=True), depth),
-            *_compare("ask", self.asks, _levels(asks, reverse=False), depth),
+            *_compare("bid", self.bids, their_bids, depth),
+            *_compare("ask", self.asks, their_asks, depth),
         ]
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, OrderBook):
             return NotImplemented
-        same = self.symbol == other.symbol and self.update_id == other.update_id
+        same = (self.symbol, self.update_id, self.known_to) == (
+            *(other.symbol, other.update_id, other.known_to),
+        )
         return same and not self.differences(other.bids, other.asks)
 
     __hash__ = None  # type: ignore[assignment]
@@ -260,6 +298,10 @@ def _shown(quantity: Decimal | None) -> str:
     return "nothing" if quantity is None else f"{quantity:f}"
 
 
-def _levels(levels: Iterable[Sequence[object]], *, reverse: bool) -> list[Level]:
+def _levels(
+    levels: Iterable[Sequence[object]], known: Side, *, reverse: bool
+) -> list[Level]:
+    """Read levels in order, but for those that a side does not know of."""
     read = (Level(Decimal(str(p)), Decimal(str(q))) for p, q, *_ in levels)
-    return sorted((level for level in read if level.quantity), reverse=reverse)
+    counting = (lv for lv in read if lv.quantity and known.knows(lv.price))
+    return sorted(counting, reverse=reverse)

@@ -1,154 +1,43 @@
 """The true order books along a tape, from its recorded snapshots and diffs.
 
 A book starts at a recorded snapshot, which joins the diff stream by update ids, not
-by its place on the tape: a snapshot is often received after later events. Books are
-computed when somebody asks, by a reader of their own that goes over the tape once.
+by its place on the tape: a snapshot is often received after later events. Where none
+was recorded, or none is left behind a gap, it is a shallow one, kept from the partial
+depth on the tape. Books are computed when somebody asks, by a reader of their own that
+goes over the tape once.
 """
 
 from __future__ import annotations
 
-import json
 from collections import deque
-from collections.abc import Callable
-from dataclasses import dataclass
-from itertools import islice
-from typing import TYPE_CHECKING, NamedTuple, cast
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import chain, islice
+from typing import TYPE_CHECKING, NamedTuple, TypeVar, cast
 
-from pytest_binance_replay.book import OrderBook, parse_change
+from pytest_binance_replay.book import parse_change
 from pytest_binance_replay.cassette import Mark
-from pytest_binance_replay.errors import BookGapError
+from pytest_binance_replay.following import MALFORMED, Snapshot, TapeBook, damaged
+from pytest_binance_replay.picture import parse_partial
 from pytest_binance_replay.tape import MOVE, SEAM
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from pytest_binance_replay.book import Change
+    from pytest_binance_replay.book import Change, OrderBook
     from pytest_binance_replay.cassette import Batch
+    from pytest_binance_replay.errors import DamagedDepthError
+    from pytest_binance_replay.picture import Picture
     from pytest_binance_replay.streams import Market
+
+_Parsed = TypeVar("_Parsed")
 
 _SPEEDS = ("@depth@0ms", "@depth@100ms", "@depth", "@depth@500ms")
 """Diff streams of one symbol, the fastest first."""
 
 _LOOK_AHEAD_BATCHES = 64
 _PIECE_BATCHES = 3
-
-
-@dataclass(frozen=True, slots=True)
-class Snapshot:
-    """A recorded picture of a book.
-
-    Attributes:
-        update_id: `lastUpdateId`.
-        payload: The answer as it was recorded.
-    """
-
-    update_id: int
-    payload: bytes
-
-    @classmethod
-    def parse(cls, payload: bytes) -> Snapshot:
-        """Read the update id of a recorded answer.
-
-        Raises:
-            KeyError: If it is no depth snapshot.
-            ValueError: If it is not JSON.
-        """
-        return cls(json.loads(payload)["lastUpdateId"], payload)
-
-    def answer(self) -> Answer:
-        """Return it as it was recorded."""
-        return Answer(self.update_id, (), (), self.payload)
-
-    def book(self, symbol: str, market: Market) -> OrderBook:
-        """Return the book that it shows."""
-        body = json.loads(self.payload)
-        return OrderBook(
-            symbol,
-            market,
-            update_id=self.update_id,
-            bids=body["bids"],
-            asks=body["asks"],
-        )
-
-
-class SymbolBook:
-    """The book of one symbol, following its diff stream.
-
-    Args:
-        symbol: Upper case.
-        market: Decides how events follow each other.
-        snapshots: Recorded snapshots, in any order.
-
-    Attributes:
-        book: The book; None before a snapshot has joined, and after a gap.
-        holes: Places where the recording lacks something, in words.
-    """
-
-    def __init__(
-        self, symbol: str, market: Market, snapshots: Iterable[Snapshot]
-    ) -> None:
-        self.symbol = symbol
-        self.market = market
-        self.book: OrderBook | None = None
-        self.holes: list[str] = []
-        self._snapshots = deque(sorted(snapshots, key=lambda s: s.update_id))
-
-    @property
-    def next_snapshot(self) -> Snapshot | None:
-        """The recorded snapshot that has not joined yet; None if there is none."""
-        return self._snapshots[0] if self._snapshots else None
-
-    def take(self, change: Change) -> None:
-        """Follow the stream by one event."""
-        while self._snapshots and self._is_stale(self._snapshots[0], change):
-            self._snapshots.popleft()
-        if self._snapshots and self._joins(self._snapshots[0], change):
-            self._start_from(self._snapshots.popleft())
-        if self.book is None:
-            return
-        try:
-            self.book.apply_change(change)
-        except BookGapError as error:
-            self.holes.append(str(error))
-            self.book = None
-
-    def _is_stale(self, snapshot: Snapshot, change: Change) -> bool:
-        """Return whether events between a snapshot and this one are missing."""
-        return snapshot.update_id < self._reach(change)
-
-    def _reach(self, change: Change) -> int:
-        """Return the oldest update id that a snapshot may have to be followed."""
-        if change.previous_update_id is None:
-            return change.first_update_id - 1
-        return min(change.previous_update_id, change.first_update_id)
-
-    def _joins(self, snapshot: Snapshot, change: Change) -> bool:
-        last = change.final_update_id
-        if change.previous_update_id is None:
-            return snapshot.update_id < last
-        return snapshot.update_id <= last
-
-    def _start_from(self, snapshot: Snapshot) -> None:
-        shown = snapshot.book(self.symbol, self.market)
-        if self.book is None:
-            self.book = shown
-            return
-        same_moment = self.book.update_id == shown.update_id
-        if same_moment and (found := _differences(self.book, shown)):
-            self.holes.append(
-                f"{self.symbol} book differs from the snapshot recorded at update "
-                f"{shown.update_id}: {found[0]}"
-            )
-        self.book.overwrite(shown)
-
-
-def _differences(book: OrderBook, shown: OrderBook) -> list[str]:
-    """Compare as far as the shown levels reach."""
-    bids, asks = shown.bids, shown.asks
-    return [
-        *book.differences(bids, book.asks, depth=len(bids)),
-        *book.differences(book.bids, asks, depth=len(asks)),
-    ]
 
 
 class Answer(NamedTuple):
@@ -166,6 +55,11 @@ class Answer(NamedTuple):
     asks: Sequence[Sequence[str]]
     recorded: bytes | None = None
 
+    @classmethod
+    def as_recorded(cls, snapshot: Snapshot) -> Answer:
+        """Give a snapshot as it was recorded."""
+        return cls(snapshot.update_id, (), (), snapshot.payload)
+
 
 BookKey = tuple["Market", str]
 """Market and upper-case symbol."""
@@ -174,24 +68,58 @@ Mover = Callable[[bytes, bytes], bytes]
 """Moves the ids of a snapshot, given the key of its symbol's diff stream."""
 
 
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """What the books of a tape are made of, as it was recorded.
+
+    Attributes:
+        diff_keys: The stream key of the diff stream that each book follows.
+        snapshots: Recorded snapshots of each book.
+        limits: The stream keys of each book's partial depth, with how many levels of
+            a side they show at most.
+        damage: What is wrong with the recorded answers of a book.
+    """
+
+    diff_keys: Mapping[BookKey, bytes]
+    snapshots: Mapping[BookKey, Sequence[Snapshot]]
+    limits: Mapping[BookKey, Mapping[bytes, int]] = field(default_factory=dict)
+    damage: Mapping[BookKey, DamagedDepthError] = field(default_factory=dict)
+
+    def symbols(self) -> set[BookKey]:
+        """Return whose books can be known: a snapshot alone shows no tape's book."""
+        recorded = {key for key, found in self.snapshots.items() if found}
+        recorded |= self.damage.keys()
+        return self.diff_keys.keys() & recorded | self.limits.keys() - recorded
+
+    def book(self, key: BookKey, moved: Mover) -> TapeBook:
+        """Start a book, with snapshots moved along."""
+        market, symbol = key
+        snapshots = [
+            Snapshot.parse(moved(self.diff_keys[key], snapshot.payload))
+            for snapshot in self.snapshots.get(key, ())
+        ]
+        limits = self.limits.get(key, {})
+        return TapeBook(symbol, market, snapshots, limits, self.damage.get(key))
+
+    def streams(self, key: BookKey) -> list[bytes]:
+        """Return the stream keys that a book is made from."""
+        diffs = self.diff_keys.get(key)
+        return [*self.limits.get(key, ()), *(() if diffs is None else (diffs,))]
+
+
 class Books:
     """All books of a tape.
 
     Args:
         open_batches: Starts reading the tape from its first frame.
-        diff_keys: The stream key of the diff stream that each book follows.
-        snapshots: Recorded snapshots of each book.
+        sources: What they are made of.
     """
 
     def __init__(
-        self,
-        open_batches: Callable[[], Iterator[Batch]],
-        diff_keys: dict[BookKey, bytes],
-        snapshots: dict[BookKey, list[Snapshot]],
+        self, open_batches: Callable[[], Iterator[Batch]], sources: Sources
     ) -> None:
         self._open_batches = open_batches
-        self._diff_keys = diff_keys
-        self._snapshots = snapshots
+        self._sources = sources
         self._rewind()
 
     def _rewind(self) -> None:
@@ -199,25 +127,23 @@ class Books:
         self._ahead: deque[Batch] = deque()
         self._first = 0
         self._number = 0
-        self._books = self._new_books(lambda _, payload: payload)
+        self._start(lambda _, payload: payload)
 
-    def _new_books(self, moved: Mover) -> dict[bytes, SymbolBook]:
+    def _start(self, moved: Mover) -> None:
         """Start from the recorded snapshots."""
-        books = {}
-        for key, diff_key in self._diff_keys.items():
-            snapshots = [
-                Snapshot.parse(moved(diff_key, snapshot.payload))
-                for snapshot in self._snapshots.get(key, ())
-            ]
-            if snapshots:
-                books[diff_key] = SymbolBook(key[1], key[0], snapshots)
-        return books
+        sources = self._sources
+        self._books = {key: sources.book(key, moved) for key in sources.symbols()}
+        self._by_stream = {
+            stream: book
+            for key, book in self._books.items()
+            for stream in sources.streams(key)
+        }
 
     def knows(self, market: Market, symbol: str) -> bool:
-        """Return whether the tape has diffs of a symbol, and a snapshot to start."""
-        return self._diff_keys.get((market, symbol)) in self._books
+        """Return whether the tape has what a symbol's book can be made from."""
+        return (market, symbol) in self._books
 
-    def at(self, market: Market, symbol: str, number: int) -> SymbolBook | None:
+    def at(self, market: Market, symbol: str, number: int) -> TapeBook | None:
         """Return a symbol's book as it stands before a frame.
 
         Args:
@@ -226,13 +152,19 @@ class Books:
             number: Number of the frame on the tape.
 
         Returns:
-            None if the tape has no diffs of the symbol or no snapshot. It is the
-            running state: look at it before asking for anything else.
+            None if the tape has nothing to make it from. It is the running state:
+            look at it before asking for anything else.
+
+        Raises:
+            DamagedDepthError: If what it is made from could not be read.
         """
         if not self.knows(market, symbol):
             return None
         self._go_to(number)
-        return self._books[self._diff_keys[market, symbol]]
+        found = self._books[market, symbol]
+        if found.damage is not None:
+            raise found.damage
+        return found
 
     def advance(self, number: int, *, max_batches: int = _PIECE_BATCHES) -> bool:
         """Go towards a frame, by a few milliseconds of work at the most.
@@ -262,16 +194,16 @@ class Books:
         if start == 0:
             self._start_round(batch)
         stop = min(number - self._first, len(batch.streams))
-        rows = zip(batch.streams, batch.payloads, strict=True)
-        for key, payload in islice(rows, start, stop):
-            if (book := self._books.get(key)) is not None:
-                book.take(parse_change(payload))
+        rows = zip(batch.streams, batch.payloads, batch.times_us, strict=True)
+        for key, payload, time_us in islice(rows, start, stop):
+            if (book := self._by_stream.get(key)) is not None:
+                book.take(key, payload, time_us)
         self._number = self._first + stop
 
     def _start_round(self, batch: Batch) -> None:
         """Begin anew where a looped tape does, with snapshots moved along."""
         if (moved := _mover_in(batch)) is not None:
-            self._books = self._new_books(moved)
+            self._start(moved)
 
     def _seam_ahead(self) -> Mover | None:
         """Return what moves ids, if the next frame is the first of a new round."""
@@ -294,32 +226,108 @@ class Books:
             self._ahead.append(batch)
         return batch is not None
 
-    def next_change(self, market: Market, symbol: str) -> Change | None:
-        """Return the symbol's first event from where the books stand on.
+    # Looking ahead
 
-        Returns:
-            None if there is none within reach.
-        """
-        key = self._diff_keys[market, symbol]
+    def _to_come(
+        self, parsers: Mapping[bytes, Callable[[bytes], _Parsed]]
+    ) -> Iterator[_Parsed]:
+        """Give what some streams bring from where the books stand on, within reach."""
         self._batch()
         start = self._number - self._first
         at = 0
         while at < len(self._ahead) or (at < _LOOK_AHEAD_BATCHES and self._read()):
             batch = self._ahead[at]
             for n in range(start, len(batch.streams)):
-                if batch.streams[n] == key:
-                    return parse_change(batch.payloads[n])
+                stream = batch.streams[n]
+                if (parse := parsers.get(stream)) is not None:
+                    try:
+                        parsed = parse(batch.payloads[n])
+                    except MALFORMED as error:
+                        raise damaged(stream, batch.times_us[n], error) from None
+                    yield parsed
             start, at = 0, at + 1
-        return None
+
+    def next_change(self, key: BookKey, update_id: int = 0) -> Change | None:
+        """Return the first event to come that does not end before an update.
+
+        Args:
+            key: Whose.
+            update_id: The update, which on spot it has to bring something newer than.
+
+        Returns:
+            None if there is none within reach.
+
+        Raises:
+            DamagedDepthError: If one on the way there could not be read.
+        """
+        stream = self._sources.diff_keys.get(key)
+        if stream is None:
+            return None
+        least = update_id + 1 if key[0] == "spot" else update_id
+        changes = self._to_come({stream: parse_change})
+        return next((c for c in changes if c.final_update_id >= least), None)
+
+    def _pictures_to_come(self, key: BookKey) -> Iterator[Picture]:
+        parsers = {
+            stream: partial(parse_partial, market=key[0], limit=limit)
+            for stream, limit in self._sources.limits.get(key, {}).items()
+        }
+        return self._to_come(parsers) if parsers else iter(())
+
+    def _picture(self, key: BookKey, found: TapeBook) -> Picture | None:
+        """Return the partial depth that is to join: the newest, or one to come."""
+        newest = found.newest_picture
+        shown = () if newest is None else (newest,)
+        pictures = chain(shown, self._pictures_to_come(key))
+        return next((p for p in pictures if self._is_followed(key, p)), newest)
+
+    def _is_followed(self, key: BookKey, picture: Picture) -> bool:
+        """Return whether no event is missing between a picture and those to come."""
+        change = self.next_change(key, picture.update_id)
+        return change is None or change.base <= picture.update_id
+
+    # Answering
+
+    def book(self, market: Market, symbol: str, number: int) -> OrderBook | None:
+        """Return a copy of a symbol's book as it stands before a frame.
+
+        Before anything has joined its stream, it is the snapshot that will, or else
+        the partial depth.
+
+        Args:
+            market: Its market.
+            symbol: Upper case.
+            number: Number of the frame on the tape.
+
+        Returns:
+            None if the recording does not allow a book here.
+
+        Raises:
+            DamagedDepthError: If what it is made from could not be read.
+        """
+        found = self.at(market, symbol, number)
+        if found is None:
+            return None
+        if found.book is None and (coming := found.next_snapshot) is not None:
+            return coming.book(symbol, market)
+        book = self._known((market, symbol), found)
+        return None if book is None else book.copy()
+
+    def _known(self, key: BookKey, found: TapeBook) -> OrderBook | None:
+        if found.book is not None:
+            return found.book
+        picture = self._picture(key, found)
+        return None if picture is None else picture.book(key[1], key[0])
 
     def answer(
         self, market: Market, symbol: str, number: int, limit: int
     ) -> Answer | None:
         """Make the depth snapshot that joins the events from a frame on.
 
-        On spot it has the id of the last event before the frame; on futures, where
-        the first event must span the snapshot's id, that of the next event's first
-        update. Before the recorded snapshot has joined, it is that one.
+        On spot it has the id of the last event before the frame, or of the partial
+        depth that is shown; on futures, where the first event must span the snapshot's
+        id, that of the next event's first update. Before the recorded snapshot has
+        joined, it is that one.
 
         Args:
             market: The market.
@@ -329,24 +337,32 @@ class Books:
 
         Returns:
             None if the recording does not allow a book here.
+
+        Raises:
+            DamagedDepthError: If what it is made from could not be read.
         """
         found = self.at(market, symbol, number)
         if found is None:
             return None
+        key = market, symbol
         if (moved := self._seam_ahead()) is not None:
             # What comes next follows the snapshot, not the end of the last round.
-            found = self._new_books(moved)[self._diff_keys[market, symbol]]
-        if found.book is None:
-            coming = found.next_snapshot
-            if coming is None:
-                return None
-            book = coming.book(symbol, market)
-            return Answer(book.update_id, *book.texts(limit), coming.payload)
-        bids, asks = found.book.texts(limit)
-        update_id = found.book.update_id
-        if market == "usdm" and (change := self.next_change(market, symbol)):
-            update_id = change.first_update_id
-        return Answer(update_id, bids, asks)
+            found = self._sources.book(key, moved)
+        coming = found.next_snapshot
+        if found.book is None and coming is not None:
+            shown = coming.book(symbol, market)
+            return Answer(shown.update_id, *shown.texts(limit), coming.payload)
+        if (book := self._known(key, found)) is None:
+            return None
+        return Answer(self._joining_id(key, book), *book.texts(limit))
+
+    def _joining_id(self, key: BookKey, book: OrderBook) -> int:
+        """Return the id with which a book joins the events to come."""
+        last = book.update_id
+        change = self.next_change(key, last) if key[0] == "usdm" else None
+        if change is None or change.base > last:
+            return last
+        return max(last, change.first_update_id)
 
 
 def _mover_in(batch: Batch) -> Mover | None:

@@ -10,8 +10,10 @@ import asyncio
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
-from pytest_binance_replay.books import Books, Snapshot, fastest_diff
+from pytest_binance_replay.books import Answer, Books, Sources, fastest_diff
 from pytest_binance_replay.clock import wall_us
+from pytest_binance_replay.errors import DamagedDepthError
+from pytest_binance_replay.following import Snapshot
 from pytest_binance_replay.journal import Missing, RestRequest
 from pytest_binance_replay.ledger import Ledger, Survey
 from pytest_binance_replay.protocols.depth import (
@@ -41,10 +43,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterator, Sequence
 
     from pytest_binance_replay.book import OrderBook
-    from pytest_binance_replay.books import Answer, BookKey
+    from pytest_binance_replay.books import BookKey
     from pytest_binance_replay.cassette import Batch, RestAnswer
     from pytest_binance_replay.catalogue import Catalogue
     from pytest_binance_replay.hub import Hub
+    from pytest_binance_replay.journal import Reason
     from pytest_binance_replay.streams import Market
 
 _DEPTH_PATHS: dict[str, Market] = {
@@ -103,11 +106,15 @@ class RestDesk:
             The answer, and the headers that tell the weight used.
         """
         headers = self._used.add(target, wall_us())
-        reply = await self._reply(target, time_unit)
+        reason: Reason = "rest"
+        try:
+            reply = await self._reply(target, time_unit)
+        except DamagedDepthError as error:
+            reason, reply = "damaged", NotOnTape(str(error))
         detail = ""
         if isinstance(reply, NotOnTape):
             detail, reply = reply.reason, reply.reply()
-        self.note(target, reply, detail)
+        self.note(target, reply, detail, reason=reason)
         return reply, headers
 
     def refuse(self, method: str, target: str) -> RestReply:
@@ -118,13 +125,16 @@ class RestDesk:
         self.note(target, reply, problem)
         return reply
 
-    def note(self, target: str, reply: RestReply, detail: str) -> None:
+    def note(
+        self, target: str, reply: RestReply, detail: str, *, reason: Reason = "rest"
+    ) -> None:
         """Remember a request and its answer.
 
         Args:
             target: Path and query.
             reply: The answer.
             detail: What the tape lacks, as a sentence; empty if that is plain.
+            reason: Why it could not be answered, if it could not.
         """
         path, _ = request_key(target)
         query = target.partition("?")[2]
@@ -132,7 +142,7 @@ class RestDesk:
         if not reply.known:
             market = self._hub.catalogue.markets[0]
             asked = plain_request(target)
-            missing = Missing(0, asked, "rest", market, detail=detail)
+            missing = Missing(0, asked, reason, market, detail=detail)
         self._hub.note_rest(RestRequest(path, query, reply.status), missing)
 
     async def _reply(self, target: str, time_unit: str | None) -> RestReply | NotOnTape:
@@ -223,9 +233,8 @@ class RestDesk:
 
     def _all_books(self, recorded: Sequence[RestAnswer]) -> Books:
         if self._books is None:
-            diff_keys = diff_keys_of(self._hub.catalogue)
-            snapshots = snapshots_of(recorded)
-            self._books = Books(self._open_batches, diff_keys, snapshots)
+            sources = sources_of(self._hub.catalogue, recorded)
+            self._books = Books(self._open_batches, sources)
         return self._books
 
     async def _depth(
@@ -294,11 +303,10 @@ class RestDesk:
         exact = newest_answer(target, recorded, now_us)
         if exact is not None:
             return RestReply(exact.status, exact.payload)
-        snapshots = snapshots_of(
-            [a for a in recorded if a.receive_time_us <= now_us] or recorded[:1]
-        )
-        found = snapshots.get((query.market, query.symbol))
-        answer = found[-1].answer() if found else None
+        past = [a for a in recorded if a.receive_time_us <= now_us] or recorded[:1]
+        found = depth_answers(past).get((query.market, query.symbol))
+        snapshot = snapshot_in(found[-1]) if found else None
+        answer = Answer.as_recorded(snapshot) if snapshot else None
         return depth_reply(query, answer, self._ledger, now_us=now_us)
 
     async def _follow_books(self, recorded: Sequence[RestAnswer]) -> Books:
@@ -317,16 +325,42 @@ class RestDesk:
         return self._all_books(recorded).answer(market, symbol, number, 1)
 
     async def book(self, market: Market, symbol: str) -> OrderBook | None:
-        """Return a copy of the true book at the tape's position; None if unknown."""
+        """Return a copy of the true book at the tape's position; None if unknown.
+
+        Raises:
+            DamagedDepthError: If what it is made from could not be read.
+        """
         books = await self._follow_books(await self._recorded_answers())
         tape = self._hub.tape
-        found = books.at(market, symbol, tape.recorded_number(tape.released))
-        if found is None:
-            return None
-        if found.book is not None:
-            return found.book.copy()
-        coming = found.next_snapshot
-        return None if coming is None else coming.book(symbol, market)
+        return books.book(market, symbol, tape.recorded_number(tape.released))
+
+
+def sources_of(catalogue: Catalogue, recorded: Sequence[RestAnswer]) -> Sources:
+    """Return what the books of a tape are made of."""
+    snapshots: dict[BookKey, list[Snapshot]] = {}
+    damage: dict[BookKey, DamagedDepthError] = {}
+    for key, answers in depth_answers(recorded).items():
+        try:
+            snapshots[key] = [snapshot_in(answer) for answer in answers]
+        except DamagedDepthError as error:
+            damage[key] = error
+    return Sources(diff_keys_of(catalogue), snapshots, limits_of(catalogue), damage)
+
+
+def limits_of(catalogue: Catalogue) -> dict[BookKey, dict[bytes, int]]:
+    """Return the recorded partial depth of each symbol, with its levels a side.
+
+    Partial depth that is derived from a book, or pushed by a test, is no source of
+    one.
+    """
+    found: dict[BookKey, dict[bytes, int]] = defaultdict(dict)
+    for market, names in catalogue.recorded.items():
+        for name in sorted(names):
+            parsed = parse_stream(name, market)
+            if parsed is not None and parsed.symbol and parsed.levels is not None:
+                key = catalogue.prefix(market) + name.encode()
+                found[market, parsed.symbol.upper()][key] = parsed.levels
+    return dict(found)
 
 
 def diff_keys_of(catalogue: Catalogue) -> dict[BookKey, bytes]:
@@ -343,16 +377,29 @@ def diff_keys_of(catalogue: Catalogue) -> dict[BookKey, bytes]:
     return keys
 
 
-def snapshots_of(recorded: Sequence[RestAnswer]) -> dict[BookKey, list[Snapshot]]:
+def depth_answers(recorded: Sequence[RestAnswer]) -> dict[BookKey, list[RestAnswer]]:
     """Return the recorded depth snapshots of each symbol, oldest first."""
-    found: dict[BookKey, list[Snapshot]] = defaultdict(list)
+    found: dict[BookKey, list[RestAnswer]] = defaultdict(list)
     for answer in recorded:
         path, parameters = request_key(answer.request)
         symbol = dict(parameters).get("symbol", "").upper()
         if path in _DEPTH_PATHS and answer.status == 200 and symbol:
-            market = _DEPTH_PATHS[path]
-            found[market, symbol].append(Snapshot.parse(answer.payload))
+            found[_DEPTH_PATHS[path], symbol].append(answer)
     return dict(found)
+
+
+def snapshot_in(answer: RestAnswer) -> Snapshot:
+    """Read a recorded depth snapshot.
+
+    Raises:
+        DamagedDepthError: If it is none.
+    """
+    try:
+        return Snapshot.parse(answer.payload)
+    except ValueError as error:
+        problem = str(error)
+    what = f"the answer to {plain_request(answer.request)}"
+    raise DamagedDepthError(what, answer.receive_time_us, problem)
 
 
 async def _let_others_run() -> None:

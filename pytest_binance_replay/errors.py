@@ -383,6 +383,29 @@ class NothingLeftError(ReplayError, ValueError):
         return f"{self.path}: {self.problem}; nothing was written."
 
 
+class DamagedDepthError(ReplayError, ValueError):
+    """What an order book is to be made from cannot be read.
+
+    Attributes:
+        what: What it is: a frame of a stream, the answer to a request.
+        time_us: When the tape has it, microseconds since the epoch.
+        problem: What is wrong with it.
+    """
+
+    def __init__(self, what: str, time_us: int, problem: str) -> None:
+        super().__init__(what, time_us, problem)
+        self.what = what
+        self.time_us = time_us
+        self.problem = problem
+
+    def __str__(self) -> str:
+        return (
+            f"{self.what}, received at {self.time_us} µs, cannot be read: "
+            f"{self.problem}. Find its line with `binance-replay check`; restore it "
+            "from git, or cut it out."
+        )
+
+
 class NoBookError(ReplayError, LookupError):
     """The order book of a symbol is not known where the tape stands.
 
@@ -397,8 +420,9 @@ class NoBookError(ReplayError, LookupError):
     def __str__(self) -> str:
         return (
             f"the order book of {self.symbol} is not known here: that takes its diff "
-            "depth stream and a recorded depth snapshot that joins it. Record both, as "
-            "btcusdt@depth@100ms and /api/v3/depth?symbol=BTCUSDT&limit=1000."
+            "depth stream and a recorded depth snapshot that joins it, or partial "
+            "depth. Record btcusdt@depth@100ms and "
+            "/api/v3/depth?symbol=BTCUSDT&limit=1000, or btcusdt@depth20@100ms."
         )
 
 
@@ -652,6 +676,8 @@ class MissingDataError(ReplayError, LookupError):
             case "rest":
                 detail = f" {self.missing.detail}" if self.missing.detail else ""
                 return f"No cassette has an answer to {asked}.{detail}{self._record()}"
+            case "damaged":
+                return f"{self.cassette}: {asked} has no answer: {self.missing.detail}"
             case "pair":
                 what = f"No cassette feeds {asked}"
             case _:

@@ -8,7 +8,7 @@ from typing import Literal
 
 from pytest_binance_replay.streams import Market
 
-Reason = Literal["stream", "case", "route", "pair", "rest"]
+Reason = Literal["stream", "case", "route", "pair", "rest", "damaged"]
 
 _SHOWN_NAMES = 8
 
@@ -54,7 +54,8 @@ class Missing:
         reason: `stream`: no cassette has the name; `case`: the tape has it in other
             letter case only; `route`: it is on the tape, but the exchange keeps
             it silent on this path; `pair`: the simple protocol knows no such pair
-            or stream; `rest`: no recorded answer.
+            or stream; `rest`: no recorded answer; `damaged`: what the tape holds for
+            it cannot be read.
         market: The market of the client.
         nearest: The nearest names that the tape has, best first.
         detail: What the tape lacks, as a sentence, where the reason alone does not say.

@@ -424,12 +424,19 @@ class BinanceReplay:
         Before the recorded snapshot has joined its stream, it is that snapshot. The
         book is a copy and stands still when the tape goes on.
 
+        Where no snapshot was recorded, or none is left behind a gap, the book is kept
+        from partial depth: its levels end where it is surely complete
+        (`OrderBook.known_to`), so it may be shallower than the partial depth was, and
+        it compares with another book down to there only. Without a diff stream it is
+        the newest partial depth; before anything has joined, the next to come.
+
         Args:
             symbol: Upper case, such as `BTCUSDT`.
 
         Raises:
-            NoBookError: If the tape has no diff depth of the symbol, or no recorded
-                snapshot that joins it.
+            NoBookError: If the tape has no recorded snapshot that joins the symbol's
+                diff depth, and no partial depth of it that shows both sides' best.
+            DamagedDepthError: If what the book is made from cannot be read.
         """
         stage = self._stage
         begins = f"{symbol.lower()}@"

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any, Literal, Self, get_args
 from urllib.parse import parse_qs, urlsplit
 
 from pytest_binance_replay.book import OrderBook, parse_change
-from pytest_binance_replay.books import Snapshot, SymbolBook
 from pytest_binance_replay.cassette import (
     End,
     Frame,
@@ -27,6 +26,7 @@ from pytest_binance_replay.cassette import (
 )
 from pytest_binance_replay.errors import CassetteFormatError, NoBookError
 from pytest_binance_replay.files import read_lines
+from pytest_binance_replay.following import Snapshot, SymbolBook
 from pytest_binance_replay.streams import Market, market_of_payload
 from pytest_binance_replay.writer import CassetteWriter
 

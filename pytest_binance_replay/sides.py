@@ -10,7 +10,7 @@ otherwise puts an end to that for its side, which compares numbers from there on
 from __future__ import annotations
 
 import re
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -21,6 +21,20 @@ LevelText = tuple[str, str]
 """Price and quantity as on the wire."""
 
 _ZERO = "0."  # nothing else is in a zero, however it is spelled
+_NUMBERS = re.compile(r"(?:[0-9]++(?:\.[0-9]++)?(?:,(?!\Z)|\Z))*+")
+
+
+def are_levels(side: object) -> bool:
+    """Return whether a value is a list of levels: price and quantity, as texts."""
+    if not isinstance(side, list) or not all(isinstance(one, list) for one in side):
+        return False
+    try:
+        # One search in all of them is cheaper than one in each.
+        texts = ",".join([text for p, q, *_ in side for text in (p, q)])
+    except (TypeError, ValueError):
+        return False
+    commas = max(2 * len(side) - 1, 0)
+    return texts.count(",") == commas and _NUMBERS.fullmatch(texts) is not None
 
 
 @lru_cache(maxsize=64)
@@ -36,6 +50,13 @@ class Side:
     Args:
         best_is_highest: Whether these are bids.
         levels: Price and quantity, in any order.
+        limit: How many of the best levels these are at most, if they are a picture of
+            the top: a side with that many is known down to the last of them, and
+            levels set beyond it are left out. None leaves none out.
+
+    Attributes:
+        known_to: The price down to which all levels are known; None where nothing
+            says that it ends.
 
     Example:
         >>> side = Side([("9.50", "1"), ("10.50", "2")], best_is_highest=True)
@@ -45,11 +66,20 @@ class Side:
     """
 
     def __init__(
-        self, levels: Iterable[Sequence[str]] = (), *, best_is_highest: bool
+        self,
+        levels: Iterable[Sequence[str]] = (),
+        *,
+        best_is_highest: bool,
+        limit: int | None = None,
     ) -> None:
+        self.known_to: Decimal | None = None
         self._best_is_highest = best_is_highest
         self._begin()
-        self.set(levels)
+        shown = list(levels)
+        if limit is not None and len(shown) >= limit:
+            worst = min if best_is_highest else max
+            self.known_to = worst(Decimal(price) for price, *_ in shown)
+        self.set(shown)
 
     def _begin(self) -> None:
         self._quantities: dict[str, str] = {}
@@ -69,8 +99,13 @@ class Side:
         Args:
             levels: Price and quantity; a quantity of zero removes its level. What
                 stands behind them does not count.
+
+        Raises:
+            ValueError: If a price is no number.
         """
         held = list(levels)
+        if self.known_to is not None:
+            held = [level for level in held if self.knows(Decimal(level[0]))]
         if self._spelled is None and self._is_alike(held):
             _set_levels(self._quantities, held)
         else:
@@ -94,7 +129,7 @@ class Side:
             self._spelled = {_without_zeros(price): (price, q) for price, q in held}
             self._quantities = {}
         for price, quantity, *_ in levels:
-            key = _without_zeros(price)
+            key = _without_zeros(_checked(price))
             if quantity.strip(_ZERO):
                 self._spelled[key] = (price, quantity)
             else:
@@ -108,24 +143,31 @@ class Side:
         """
         shown, held = other.levels(), self.levels()
         self._begin()
-        if shown:
+        last = other.known_to
+        if last is None and shown:
             last = Decimal(shown[-1][0])
-            deeper = [level for level in held if self._is_deeper(level, last)]
+        if last is not None:
+            deeper = [level for level in held if self._is_deeper(level[0], last)]
             self.set([*shown, *deeper])
 
-    def _is_deeper(self, level: LevelText, last: Decimal) -> bool:
-        price = Decimal(level[0])
-        return price < last if self._best_is_highest else price > last
+    def _is_deeper(self, price: str | Decimal, last: Decimal) -> bool:
+        place = Decimal(price)
+        return place < last if self._best_is_highest else place > last
 
     def copy(self) -> Side:
         """Return one of its own with the same levels."""
         twin = Side(best_is_highest=self._best_is_highest)
+        twin.known_to = self.known_to
         twin._quantities = self._quantities.copy()
         twin._decimals = self._decimals
         twin._spelled = None if self._spelled is None else self._spelled.copy()
         return twin
 
     # Looking at it
+
+    def knows(self, price: Decimal) -> bool:
+        """Return whether it is known what rests at a price."""
+        return self.known_to is None or not self._is_deeper(price, self.known_to)
 
     def levels(self, limit: int | None = None) -> list[LevelText]:
         """Return the best levels, the best one first.
@@ -161,6 +203,15 @@ def _set_levels(quantities: dict[str, str], levels: list[Sequence[str]]) -> None
             quantities[price] = quantity
         else:
             quantities.pop(price, None)
+
+
+def _checked(price: str) -> str:
+    try:
+        Decimal(price)
+    except InvalidOperation:
+        problem = f"{price!r:.60} is no price"
+        raise ValueError(problem) from None
+    return price
 
 
 def _without_zeros(price: str) -> str:

@@ -50,8 +50,9 @@ CORE = (
     ("tools.overview", "soundness", "tools.structure"),
     ("tools.portrait",),
     ("protocols.address", "protocols.binance", "protocols.simple", "protocols.rest"),
-    ("wire",),
-    ("tape", "goals"),
+    ("picture", "wire"),
+    ("shallow",),
+    ("following", "goals", "tape"),
     ("pacing", "timeline", "books", "formats"),
     ("derived",),
     (

@@ -15,14 +15,9 @@ from typing import Any
 import pytest
 
 from pytest_binance_replay.book import Change, OrderBook, parse_change
-from pytest_binance_replay.books import (
-    BookKey,
-    Books,
-    Snapshot,
-    SymbolBook,
-    fastest_diff,
-)
+from pytest_binance_replay.books import BookKey, Books, Sources, fastest_diff
 from pytest_binance_replay.cassette import Batch
+from pytest_binance_replay.following import Snapshot, SymbolBook
 from pytest_binance_replay.streams import Market
 
 RECORDINGS: list[tuple[str, Market]] = [
@@ -69,7 +64,7 @@ class Recording:
         def read() -> Iterator[Batch]:
             return iter(self.batches)
 
-        return Books(read, self.diff_keys, self.snapshots)
+        return Books(read, Sources(self.diff_keys, self.snapshots))
 
     def changes(
         self, symbol: str, start: int, stop: int | None = None
@@ -217,7 +212,7 @@ def small_books(events: list[bytes], snapshots: list[Snapshot]) -> Books:
             yield Batch([number], [b"ltcbtc@depth"], [payload], [])
 
     key: BookKey = ("spot", "LTCBTC")
-    return Books(read, {key: b"ltcbtc@depth"}, {key: snapshots})
+    return Books(read, Sources({key: b"ltcbtc@depth"}, {key: snapshots}))
 
 
 def test_recorded_snapshot_is_given_until_it_has_joined() -> None:
@@ -252,15 +247,6 @@ def test_gap_in_the_recording_ends_the_book_until_the_next_snapshot() -> None:
 def test_snapshot_too_old_for_its_stream_allows_no_book() -> None:
     books = small_books([spot_event(9, 10)], [snapshot(3)])
     assert books.answer("spot", "LTCBTC", 1, 100) is None
-
-
-def test_later_snapshot_overrules_the_computed_book() -> None:
-    followed = SymbolBook("LTCBTC", "spot", [snapshot(1), snapshot(2, "8")])
-    followed.take(parse_change(spot_event(2, 2)))
-    followed.take(parse_change(spot_event(3, 3, "7", "2")))
-    assert followed.book is not None
-    assert followed.book.texts(9)[0] == [("8", "5"), ("7", "2")]
-    assert "differs from the snapshot recorded at update 2" in followed.holes[0]
 
 
 def test_symbol_without_diffs_or_snapshot_has_no_book() -> None:

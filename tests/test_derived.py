@@ -18,7 +18,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pytest_binance_replay.book import Change, OrderBook, parse_change
-from pytest_binance_replay.books import Snapshot, SymbolBook
 from pytest_binance_replay.cassette import Batch, Frame, RestAnswer
 from pytest_binance_replay.catalogue import Catalogue
 from pytest_binance_replay.derived.depth import merge_levels, read_diff
@@ -29,6 +28,7 @@ from pytest_binance_replay.derived.recipes import find_recipe, told_of
 from pytest_binance_replay.editing import convert_times
 from pytest_binance_replay.events import MiniTicker, Ticker, parse_event
 from pytest_binance_replay.files import read_frames
+from pytest_binance_replay.following import Snapshot, SymbolBook
 from pytest_binance_replay.library import CassetteSource, Library, SessionSource
 from pytest_binance_replay.streams import Market
 from pytest_binance_replay.tape import WovenBatch

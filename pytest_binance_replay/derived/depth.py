@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from pytest_binance_replay.book import Change
 from pytest_binance_replay.derived.making import Gathering, in_microseconds
 from pytest_binance_replay.editing import compile_fields, rewrite
+from pytest_binance_replay.sides import are_levels
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -22,7 +23,6 @@ LEVELS = re.compile(
 """Finds the bids and asks of a depth event: key, what is behind it, and the levels."""
 
 _IDS = compile_fields(("U", "pu"))
-_NUMBERS = re.compile(r"(?:[0-9]++(?:\.[0-9]++)?(?:,(?!\Z)|\Z))*+")
 
 
 class Diff(NamedTuple):
@@ -52,18 +52,6 @@ def read_diff(payload: bytes) -> tuple[Diff, int] | None:
     if not (are_levels(change.bids) and are_levels(change.asks)):
         return None
     return Diff(change, payload), in_microseconds(event_time)
-
-
-def are_levels(side: object) -> bool:
-    """Return whether a value is a list of levels: price and quantity, as texts."""
-    if not isinstance(side, list) or not all(isinstance(one, list) for one in side):
-        return False
-    try:
-        # One search in all of them is cheaper than one in each.
-        texts = ",".join([text for p, q, *_ in side for text in (p, q)])
-    except (TypeError, ValueError):
-        return False
-    return _NUMBERS.fullmatch(texts) is not None
 
 
 def merge_levels(changes: Iterable[Sequence[Sequence[str]]]) -> list[list[str]]:

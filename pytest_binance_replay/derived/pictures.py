@@ -8,16 +8,15 @@ from bisect import bisect_left
 from decimal import Decimal
 from typing import TYPE_CHECKING, NamedTuple
 
-from pytest_binance_replay.books import Snapshot, SymbolBook
 from pytest_binance_replay.derived.depth import (
     LEVELS,
     Diff,
     Diffs,
-    are_levels,
     first_ids,
     with_members,
 )
 from pytest_binance_replay.editing import compile_fields, read_numbers, rewrite
+from pytest_binance_replay.following import Snapshot, SymbolBook
 from pytest_binance_replay.protocols.rest import request_key
 
 if TYPE_CHECKING:
@@ -115,20 +114,13 @@ def snapshots_among(answers: Iterable[RestAnswer]) -> dict[BookKey, list[Taken]]
         asked = dict(parameters)
         if asked.get("limit", "").isdecimal():
             limit = min(int(asked["limit"]), most)
-        if _is_snapshot(answer.payload):
+        try:
             taken = Taken(Snapshot.parse(answer.payload), limit)
-            symbol = asked.get("symbol", "").upper()
-            found.setdefault((market, symbol), []).append(taken)
+        except ValueError:  # Who asks for the book itself is told.
+            continue
+        symbol = asked.get("symbol", "").upper()
+        found.setdefault((market, symbol), []).append(taken)
     return found
-
-
-def _is_snapshot(payload: bytes) -> bool:
-    try:
-        body = json.loads(payload)
-        update_id, sides = body["lastUpdateId"], (body["bids"], body["asks"])
-    except (LookupError, RecursionError, TypeError, ValueError):
-        return False
-    return isinstance(update_id, int) and all(map(are_levels, sides))
 
 
 class Pictures(Diffs):

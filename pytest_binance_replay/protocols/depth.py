@@ -122,7 +122,7 @@ def depth_reply(
     if answer is None:
         return NotOnTape(
             f"The book of {query.symbol} is not known here: that takes its diff depth "
-            "stream and a depth snapshot, recorded, that joins it."
+            "stream and a depth snapshot, recorded, that joins it, or partial depth."
         )
     if answer.recorded is not None:
         return RestReply(200, _cut(answer.recorded, query.limit))

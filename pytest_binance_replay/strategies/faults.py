@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from hypothesis.errors import InvalidArgument
 
 from pytest_binance_replay.book import parse_change
-from pytest_binance_replay.books import Snapshot
 from pytest_binance_replay.cassette import Frame, Line, Mark, RestAnswer
+from pytest_binance_replay.following import Snapshot
 from pytest_binance_replay.market import Action, Place, Take
 from pytest_binance_replay.session import FAULT_KINDS, Fault, FaultKind, Session
 from pytest_binance_replay.strategies.sessions import (

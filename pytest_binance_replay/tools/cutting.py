@@ -18,10 +18,11 @@ from enum import Enum
 from typing import TYPE_CHECKING
 
 from pytest_binance_replay.book import parse_change
-from pytest_binance_replay.books import Snapshot, SymbolBook, fastest_diff
+from pytest_binance_replay.books import fastest_diff
 from pytest_binance_replay.cassette import End, Frame, Header, Mark, RestAnswer
 from pytest_binance_replay.errors import MarketUnknownError, NothingLeftError
 from pytest_binance_replay.files import CassetteReader, summarise
+from pytest_binance_replay.following import Snapshot, SymbolBook
 from pytest_binance_replay.foreign import iso_time
 from pytest_binance_replay.protocols.rest import request_key
 from pytest_binance_replay.streams import parse_stream

@@ -170,7 +170,7 @@ def test_without_a_book_the_reason_is_told() -> None:
     reply = depth_reply(query, None, SPOT.ledger(), now_us=NOW_US)
     assert reply == NotOnTape(
         "The book of LTCBTC is not known here: that takes its diff depth stream and a "
-        "depth snapshot, recorded, that joins it."
+        "depth snapshot, recorded, that joins it, or partial depth."
     )
 
 
