@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import json
 import random
+from collections.abc import Iterator
 from decimal import Decimal
 from functools import cache
+from itertools import islice
+from operator import itemgetter
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,13 +19,14 @@ pytest.importorskip("hypothesis")
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_binance_replay.book import Change, OrderBook
-from pytest_binance_replay.cassette import Line
+from pytest_binance_replay.book import Change, OrderBook, parse_change
+from pytest_binance_replay.cassette import Frame, Line, RestAnswer
+from pytest_binance_replay.files import CassetteReader
 from pytest_binance_replay.market import generate
 from pytest_binance_replay.picture import parse_partial
 from pytest_binance_replay.shallow import KEPT_DIFFS, ShallowBook
 from pytest_binance_replay.strategies import sessions
-from pytest_binance_replay.streams import Market
+from pytest_binance_replay.streams import Market, parse_stream
 from tests.shallow_tape import ShallowTape, assert_true, diff, picture, within
 from tests.test_books import join
 
@@ -292,3 +297,92 @@ def test_a_picture_is_no_use_once_the_diffs_behind_it_are_forgotten() -> None:
     diffs = [diff(n, n) for n in range(1, KEPT_DIFFS + 3)]
     assert followed(*diffs, picture(1, "80 79")).book is None
     assert followed(*diffs, picture(2, "80 79")).book is not None
+
+
+# Real recordings
+
+REAL: list[tuple[str, Market, str]] = [
+    ("cryptofeed-spot-20211012", "spot", "NKNUSDT"),
+    ("hftbacktest-spot-20240808", "spot", "BTCUSDT"),
+    ("hftbacktest-usdm-20230404", "usdm", "BTCUSDT"),
+]
+REAL_DIFFS = 300
+
+
+def real_diffs(folder: Path, symbol: str) -> Iterator[Frame]:
+    """The diff depth of a symbol, from the start of a recording."""
+    (path,) = folder.glob("session.jsonl*")
+    with CassetteReader(path) as reader:
+        for batch in reader.batches():
+            rows = zip(batch.times_us, batch.streams, batch.payloads, strict=True)
+            for time_us, key, payload in rows:
+                if key.startswith(f"{symbol.lower()}@depth".encode()):
+                    yield Frame(time_us, key.decode(), payload)
+
+
+def pictured(diffs: list[Frame], truth: dict[int, OrderBook], market: Market) -> Any:
+    """Put pictures of a true book between its diffs, some early and some late."""
+    dice = random.Random(2)
+    placed: list[tuple[float, Frame]] = []
+    for n, diff_frame in enumerate(diffs):
+        placed.append((n, diff_frame))
+        update_id = parse_change(diff_frame.payload).final_update_id
+        if n % 9 or update_id not in truth:
+            continue
+        bids, asks = truth[update_id].texts(10)
+        shown: dict[str, Any] = {"lastUpdateId": update_id, "bids": bids, "asks": asks}
+        if market == "usdm":
+            shown = {"e": "depthUpdate", "u": update_id, "b": bids, "a": asks}
+        name = diff_frame.stream.partition("@")[0] + "@depth10"
+        made = Frame(diff_frame.receive_time_us, name, json.dumps(shown).encode())
+        placed.append((n + dice.choice([-2.5, -0.5, 0.5, 2.5]), made))
+    return [one for _, one in sorted(placed, key=itemgetter(0))]
+
+
+@pytest.mark.parametrize(("name", "market", "symbol"), REAL)
+def test_pictures_of_a_real_book_keep_it_with_its_real_diffs(
+    shared_data: Path, name: str, market: Market, symbol: str
+) -> None:
+    folder = shared_data / name
+    (file,) = (folder / "rest").glob(f"{symbol}_depth*.json")
+    answer = RestAnswer(0, f"/depth?symbol={symbol}", 200, file.read_bytes())
+    diffs = list(islice(real_diffs(folder, symbol), REAL_DIFFS))
+    whole = ShallowTape([answer, *diffs], market, symbol)
+    lines = [answer, *pictured(diffs, whole.truth, market)]
+    tape = ShallowTape(lines, market, symbol)
+    books, compared = tape.books(), 0
+    for place in range(len(tape.frames) + 1):
+        found = books.at(*tape.key, place)
+        assert found is not None
+        if found.book is not None and found.book.update_id in whole.truth:
+            assert_true(found.book, whole.truth[found.book.update_id])
+            compared += 1
+    assert compared > len(diffs) // 2
+    for place in range(0, len(tape.frames), 5):
+        answered = books.answer(*tape.key, place, 5000)
+        assert answered is not None
+        assert join(market, answered.update_id, tape.events(place)) is not None
+
+
+def test_real_partial_depth_is_a_book_of_its_own(shared_data: Path) -> None:
+    shown = 0
+    path = shared_data / "singles-crypto-msg-parser" / "frames.jsonl"
+    for raw in path.read_bytes().splitlines():
+        line = json.loads(raw)
+        markets: list[Market] = ["spot"] if "bids" in line["data"] else ["usdm"]
+        parsed = parse_stream(line["stream"], markets[0])
+        if parsed is None or parsed.levels is None:
+            continue
+        payload = raw[raw.index(b'"data":') + 7 : raw.rindex(b"}")]
+        frame = Frame(line["t"] or 0, line["stream"], payload)
+        tape = ShallowTape([frame], markets[0], (parsed.symbol or "").upper())
+        book = tape.books().book(*tape.key, 1)
+        assert book is not None
+        bids, asks = (line["data"].get(a, line["data"].get(b)) for a, b in SIDES)
+        assert [(str(p), str(q)) for p, q in book.bids] == list(map(tuple, bids))
+        assert [(str(p), str(q)) for p, q in book.asks] == list(map(tuple, asks))
+        shown += 1
+    assert shown == 6
+
+
+SIDES = (("b", "bids"), ("a", "asks"))
