@@ -6,11 +6,12 @@ it is often received after later events.
 
 from __future__ import annotations
 
+import json
 from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pytest_binance_replay.book import parse_change
+from pytest_binance_replay.book import OrderBook, parse_change
 from pytest_binance_replay.errors import BookGapError, DamagedDepthError
 from pytest_binance_replay.picture import parse_partial, parse_snapshot
 from pytest_binance_replay.shallow import ShallowBook
@@ -18,7 +19,7 @@ from pytest_binance_replay.shallow import ShallowBook
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from pytest_binance_replay.book import Change, OrderBook
+    from pytest_binance_replay.book import Change
     from pytest_binance_replay.picture import Picture
     from pytest_binance_replay.streams import Market
 
@@ -56,7 +57,14 @@ class Snapshot:
 
     def book(self, symbol: str, market: Market) -> OrderBook:
         """Return the book that it shows."""
-        return parse_snapshot(self.payload).book(symbol, market)
+        body = json.loads(self.payload)
+        return OrderBook(
+            symbol,
+            market,
+            update_id=self.update_id,
+            bids=body["bids"],
+            asks=body["asks"],
+        )
 
 
 class SymbolBook:
@@ -187,18 +195,20 @@ class TapeBook:
     def take(self, key: bytes, payload: bytes, time_us: int) -> None:
         """Follow one frame of its streams."""
         try:
-            self._read(key, payload)
+            if key in self._limits:
+                self._show(payload, self._limits[key])
+            else:
+                self._follow(parse_change(payload))
         except MALFORMED as error:
             self.damage = self.damage or damaged(key, time_us, error)
 
-    def _read(self, key: bytes, payload: bytes) -> None:
-        limit = self._limits.get(key)
-        if limit is None:
-            change = parse_change(payload)
-            self._full.take(change)
-            if self._counts_pictures():
-                self._shallow.take(change)
-        elif self._counts_pictures():
+    def _follow(self, change: Change) -> None:
+        self._full.take(change)
+        if self._limits and self._counts_pictures():
+            self._shallow.take(change)
+
+    def _show(self, payload: bytes, limit: int) -> None:
+        if self._counts_pictures():
             market = self._shallow.market
             self._shallow.show(parse_partial(payload, market, limit))
 
