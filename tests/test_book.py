@@ -175,3 +175,36 @@ def test_repr_shows_where_the_book_stands() -> None:
         "<OrderBook LTCBTC at update 160: best bid 9, best ask 10, 2 bids, 1 asks>"
     )
     assert "best bid none" in repr(OrderBook("LTCBTC", update_id=0))
+
+
+def test_a_picture_of_the_top_is_known_down_to_its_last_level() -> None:
+    book = OrderBook(
+        "LTCBTC",
+        update_id=7,
+        bids=[("9", "2"), ("8.50", "1")],
+        asks=[("10", "1")],
+        limit=2,
+    )
+    assert book.known_to == (Decimal("8.5"), None)
+    assert book.copy().known_to == book.known_to
+    book.apply_change(Change(8, 8, None, [["8.5", "0"], ["8.4", "1"]], [["99", "1"]]))
+    assert book.counts == (1, 2)
+    assert book.differences([("9", "2"), ("8.4", "7")], book.asks) == []
+    assert book.differences([("9", "2"), ("8.5", "1")], book.asks) == [
+        "bid 8.5: 1, but the book has nothing"
+    ]
+
+
+def test_a_used_up_side_is_not_an_empty_one() -> None:
+    book = OrderBook("LTCBTC", update_id=7, bids=[("9", "2")], limit=1)
+    assert book.knows_its_top
+    book.apply_change(Change(8, 8, None, [["9", "0"], ["8", "1"]], []))
+    assert not book.knows_its_top
+
+
+def test_what_a_picture_of_the_top_knows_overrules_down_to_there() -> None:
+    book = OrderBook("LTCBTC", update_id=7, bids=[("9", "2"), ("8", "2"), ("7", "2")])
+    shown = OrderBook("LTCBTC", update_id=9, bids=[("9", "5"), ("8", "5")], limit=2)
+    shown.apply_change(Change(10, 10, None, [["8", "0"]], []))
+    book.overwrite(shown)
+    assert book.texts(9)[0] == [("9", "5"), ("7", "2")]

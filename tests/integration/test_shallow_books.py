@@ -227,6 +227,43 @@ def test_a_pushed_picture_alone_makes_no_book(open_replay: OpenReplay) -> None:
     assert get(replay, "/api/v3/depth?symbol=LTCBTC")[0] == 404
 
 
+# Beside recorded snapshots
+
+
+def test_a_recorded_snapshot_is_given_where_partial_depth_is_all_else(
+    open_replay: OpenReplay, tmp_path: Path
+) -> None:
+    request = "/api/v3/depth?symbol=LTCBTC&limit=100"
+    lines: list[Line] = [
+        Header(market="spot"),
+        RestAnswer(1000, request, 200, GOOD),
+        Frame(2000, "ltcbtc@depth5", GOOD.replace(b"7", b"8")),
+    ]
+    path = tmp_path / "both.jsonl"
+    path.write_bytes(b"".join(map(format_line, lines)))
+    replay = open_replay(path, speed="asap", start="manual")
+    replay.step().wait()
+    for limit in (100, 5):
+        target = f"/api/v3/depth?symbol=LTCBTC&limit={limit}"
+        assert get(replay, target) == (200, json.loads(GOOD))
+
+
+def test_before_a_recorded_snapshot_has_joined_the_book_is_that(
+    open_replay: OpenReplay, tape: ShallowTape, tmp_path: Path
+) -> None:
+    market, symbol = tape.key
+    (answer,) = tape.answers
+    lines: list[Line] = [Header(market=market), *tape.frames, answer]
+    path = tmp_path / "both.jsonl"
+    path.write_bytes(b"".join(map(format_line, lines)))
+    replay = open_replay(path, speed="asap", start="manual")
+    recorded = json.loads(answer.payload)
+    book = replay.book(symbol)
+    assert (book.update_id, book.known_to) == (recorded["lastUpdateId"], (None, None))
+    replay.play().wait()
+    assert replay.book(symbol) == tape.truth[max(tape.truth)]
+
+
 # What cannot be read
 
 GOOD = b'{"lastUpdateId":7,"bids":[["9.0","1"]],"asks":[["10.0","1"]]}'
