@@ -291,8 +291,8 @@ class Books:
     def book(self, market: Market, symbol: str, number: int) -> OrderBook | None:
         """Return a copy of a symbol's book as it stands before a frame.
 
-        Before anything has joined its stream, it is the snapshot that will, or else
-        the partial depth.
+        Before anything has joined its stream, and behind a gap, it is the snapshot
+        that will join next, or else the partial depth.
 
         Args:
             market: Its market.
@@ -327,7 +327,7 @@ class Books:
         On spot it has the id of the last event before the frame, or of the partial
         depth that is shown; on futures, where the first event must span the snapshot's
         id, that of the next event's first update. Before the recorded snapshot has
-        joined, it is that one.
+        joined, it is that one. Levels that may not be all there are left out.
 
         Args:
             market: The market.

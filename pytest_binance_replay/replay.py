@@ -428,7 +428,8 @@ class BinanceReplay:
         from partial depth: its levels end where it is surely complete
         (`OrderBook.known_to`), so it may be shallower than the partial depth was, and
         it compares with another book down to there only. Without a diff stream it is
-        the newest partial depth; before anything has joined, the next to come.
+        the newest partial depth. Where nothing is known, before the first and behind a
+        gap in the diffs, it is the next to come that joins, as it is over REST.
 
         Args:
             symbol: Upper case, such as `BTCUSDT`.
