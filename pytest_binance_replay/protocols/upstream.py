@@ -27,6 +27,29 @@ _WRAPPED = re.compile(
 _SHUTDOWN = re.compile(rb'\s*\{\s*"e"\s*:\s*"serverShutdown"')
 
 
+# Messages of the usual form are seen to hold JSON by one expression, at a fraction of
+# what it costs to parse them. It knows what market data is made of: no blanks, few
+# levels, numbers that any reader takes. A string is all up to the next quote, which is
+# right in texts without what is `_ODD`. What it does not match is parsed.
+
+_ODD = bytes({*range(0x20), *b"\\", *range(0x7F, 0x100)})
+
+
+def _many(item: str) -> str:
+    return f"(?:{item}(?:,{item})*+)?+"
+
+
+_TEXT = '"[^"]*+"'
+_NUMBER = r"-?(?:0|[1-9][0-9]{0,18}+)(?:\.[0-9]{1,18}+)?+"
+_PLAIN = f"(?:{_TEXT}|true|false|null|{_NUMBER})"
+_FLAT = rf"\{{{_many(f'{_TEXT}:{_PLAIN}')}\}}"
+_ROW = rf"\[{_many(_PLAIN)}\]"
+_ROWS = rf"\[{_many(f'(?:{_PLAIN}|{_ROW})')}\]"
+_EVENT = rf"\{{{_many(f'{_TEXT}:(?:{_PLAIN}|{_ROWS}|{_FLAT})')}\}}"
+_EVENTS = rf"\[{_many(_FLAT)}\]"
+_USUAL = re.compile(rf'\{{"stream":"([^"]++)","data":({_EVENT}|{_EVENTS})\}}'.encode())
+
+
 class Message(NamedTuple):
     """What a stream brought.
 
@@ -64,6 +87,10 @@ def read_message(raw: bytes) -> Message | Reply | None:
         None for what is neither a stream's message with one line of JSON in it, nor
         an answer.
     """
+    if len(raw.translate(None, _ODD)) == len(raw):
+        usual = _USUAL.fullmatch(raw)
+        if usual is not None:
+            return Message(usual[1], usual[2])
     found = _WRAPPED.fullmatch(raw)
     if found is not None and is_payload(found[2]):
         return Message(found[1], found[2])
