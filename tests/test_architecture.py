@@ -76,6 +76,7 @@ ENGINE = (
         "http",
         "link",
         "options",
+        "recording.receiver",
         "recording.refusals",
         "spill",
         "tls",

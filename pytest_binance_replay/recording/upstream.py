@@ -6,6 +6,7 @@ Certificates are verified, and proxies of the environment are used, as clients d
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 from websockets.asyncio.client import connect
@@ -15,6 +16,7 @@ from pytest_binance_replay.clock import RealClock, wall_us
 from pytest_binance_replay.errors import ConnectionLostError
 from pytest_binance_replay.protocols.upstream import Message, Reply, read_message
 from pytest_binance_replay.recording.capture import subscriptions
+from pytest_binance_replay.recording.receiver import Receiver
 from pytest_binance_replay.recording.refusals import (
     close_reason,
     explained,
@@ -107,6 +109,7 @@ class UpstreamConnection:
         self._answers: dict[int, asyncio.Future[None]] = {}
         self.acknowledged: asyncio.Future[None] = self._loop.create_future()
         self.heard_seconds = self._loop.time()
+        self._broken: asyncio.Future[BaseException] = self._loop.create_future()
 
     async def run(self) -> NoReturn:
         """Connect, subscribe and read, until the connection ends.
@@ -117,22 +120,27 @@ class UpstreamConnection:
         """
         socket = await self._open()
         try:
-            work = [self._read(socket), self._subscribe(socket)]
-            tasks = [self._loop.create_task(part) for part in work]
-            try:
-                await asyncio.gather(*tasks)
-            finally:
-                for task in tasks:
-                    task.cancel()
-                await asyncio.gather(*tasks, return_exceptions=True)
+            await self._work(socket)
         finally:
             await socket.close()
         raise AssertionError  # pragma: no cover - reading ends with an error only
+
+    async def _work(self, socket: ClientConnection) -> None:
+        """Subscribe and read."""
+        work = [self._fail(), self._read(socket), self._subscribe(socket)]
+        tasks = [self._loop.create_task(part) for part in work]
+        try:
+            await asyncio.gather(*tasks)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _open(self) -> ClientConnection:
         options: dict[str, Any] = {}
         if self.url.startswith("wss:") and self._trust is not None:
             options["ssl"] = self._trust
+        make: Any = partial(Receiver, take=self._hear, most_bytes=_MOST_BYTES)
         try:
             return await connect(
                 self.url,
@@ -143,26 +151,50 @@ class UpstreamConnection:
                 close_timeout=self._patience.close,
                 max_size=_MOST_BYTES,
                 max_queue=_QUEUED_MESSAGES,
+                create_connection=make,
                 **options,
             )
         except (OSError, EOFError, WebSocketException) as error:
             raise explained(error, self.url) from None
 
     async def _read(self, socket: ClientConnection) -> None:
+        """Read what is not handed over at once, until the connection ends."""
         while True:
             try:
                 raw = await socket.recv(decode=False)
             except ConnectionClosed as error:
                 raise ConnectionLostError(close_reason(error)) from None
-            now_us = wall_us()
-            self.heard_seconds = self._loop.time()
-            message = read_message(raw)
-            if isinstance(message, Message):
-                self._deliver(self, message, now_us)
-            elif isinstance(message, Reply):
-                self._take_answer(message)
-            else:
-                self._garble(raw, now_us)
+            self._take([raw])
+
+    def _hear(self, texts: Sequence[bytes]) -> None:
+        """Take what is handed over, which no task does; nothing after the end."""
+        if self._broken.done():
+            return
+        try:
+            self._take(texts)
+        except BaseException as error:  # noqa: BLE001 - raised where it is awaited
+            self._broken.set_result(error)
+
+    async def _fail(self) -> NoReturn:
+        """Raise what could not be raised where it came up."""
+        raise await self._broken
+
+    def _take(self, texts: Sequence[bytes]) -> None:
+        """Take what has come together, just now."""
+        now_us = wall_us()
+        self.heard_seconds = self._loop.time()
+        for raw in texts:
+            self._sort(raw, now_us)
+
+    def _sort(self, raw: bytes, time_us: int) -> None:
+        """Tell messages from answers and from all else."""
+        message = read_message(raw)
+        if isinstance(message, Message):
+            self._deliver(self, message, time_us)
+        elif isinstance(message, Reply):
+            self._take_answer(message)
+        else:
+            self._garble(raw, time_us)
 
     def _take_answer(self, reply: Reply) -> None:
         if reply.error is not None:

@@ -434,6 +434,64 @@ async def test_an_upstream_of_nothing_else_is_given_up(tmp_path: Path) -> None:
 
 
 @pytest.mark.asyncio
+async def test_messages_in_parts_and_binary_ones_are_recorded_in_order(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "dip.jsonl"
+
+    async def odd(seat: Seat) -> None:
+        await seat.acknowledge()
+        await seat.send(TRADES, trade(1))
+        start, end = f'{{"stream":"{TRADES}",', f'"data":{trade(2).decode()}}}'
+        await seat.connection.send([start, end])
+        await seat.send(TRADES, trade(3))
+        await seat.say((start + f'"data":{trade(4).decode()}}}').encode())
+        await seat.send(TRADES, trade(5))
+        await seat.hold()
+
+    async with Hostile(odd) as hostile:
+        await record(hostile, path, 5)
+    assert payloads(path) == [trade(number) for number in range(1, 6)]
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(
+    ("raised", "expected"),
+    [
+        (ZeroDivisionError, ZeroDivisionError),
+        (StopIteration, RuntimeError),
+        (pytest.fail.Exception, pytest.fail.Exception),
+    ],
+)
+@pytest.mark.parametrize("odd", [[], [b"binary"]])
+async def test_a_predicate_that_fails_ends_the_recording(
+    tmp_path: Path,
+    raised: type[BaseException],
+    expected: type[BaseException],
+    odd: list[bytes],
+) -> None:
+    asked: list[object] = []
+
+    def fails(frame: object) -> bool:
+        asked.append(frame)
+        raise raised
+
+    async def script(seat: Seat) -> None:
+        await seat.acknowledge()
+        for text in odd:
+            await seat.say(text)
+        # More than comes at once, so that some comes behind the failure.
+        await seat.send(TRADES, *map(trade, range(10_000)))
+        await seat.hold()
+
+    async with Hostile(script) as hostile:
+        recorder = make_recorder(tmp_path / "dip.jsonl", hostile.upstream, until=fails)
+        with pytest.raises(expected):
+            await recorder.run()
+    assert len(asked) == 1
+
+
+@pytest.mark.asyncio
 async def test_streams_that_nobody_asked_for_are_left_out(tmp_path: Path) -> None:
     async def nosy(seat: Seat) -> None:
         await seat.acknowledge()
