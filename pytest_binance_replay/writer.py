@@ -180,7 +180,8 @@ class CassetteWriter:
     def _append(self, raw: bytes, time_us: int) -> None:
         self._pending.append(raw)
         self._pending_bytes += len(raw)
-        self.last_time_us = max(self.last_time_us, time_us)
+        if time_us > self.last_time_us:
+            self.last_time_us = time_us
         if self._pending_bytes >= _MEMBER_BYTES:
             self._flush()
 

@@ -65,7 +65,10 @@ class Draft:
         return suffix_of(self._path.name) != ".jsonl"
 
     def _in_order(self, time_us: int) -> int:
-        return max(time_us, self._writer.last_time_us)
+        last_us = self._writer.last_time_us
+        if time_us < last_us:
+            return last_us
+        return time_us
 
     def frame(self, stream: bytes, payload: bytes, time_us: int) -> int:
         """Write a frame; return the receive time that it has."""

@@ -258,6 +258,7 @@ class _Run:
         self.state: State = "connecting"
         self._tally = tally
         self._bounds = bounds
+        self._until = bounds.until
         self._patience = patience
         self._origin = clean_origin(upstream.ws_url)
         self._loop = asyncio.get_running_loop()
@@ -391,17 +392,16 @@ class _Run:
         time_us = self.draft.frame(stream, payload, time_us)
         self._garbled = 0
         is_last = self._tally.add(stream)
-        if self._says_yes(stream, payload, time_us):
+        if self._until is not None and self._says_yes(stream, payload, time_us):
             self._finish()
-        elif self._is_overtime or (is_last and self._bounds.until is None):
+        elif self._is_overtime or (is_last and self._until is None):
             self._finish_if_enough()
         self._snapshots.follow(stream, payload)
 
     def _says_yes(self, stream: bytes, payload: bytes, time_us: int) -> bool:
-        until = self._bounds.until
-        if until is None or self._over.done():
+        if self._until is None or self._over.done():
             return False
-        return bool(until(Frame(time_us, stream.decode(), payload)))
+        return bool(self._until(Frame(time_us, stream.decode(), payload)))
 
     def foreign(self) -> None:
         """Take note of a message of a stream that was not asked for."""
