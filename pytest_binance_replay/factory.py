@@ -15,7 +15,7 @@ from pytest_binance_replay.errors import (
     MissingExtraError,
     OptionError,
 )
-from pytest_binance_replay.files import CassetteReader
+from pytest_binance_replay.files import read_header
 from pytest_binance_replay.library import CassetteSource
 from pytest_binance_replay.options import layered, make_options, parse_setting
 from pytest_binance_replay.replay import BinanceReplay
@@ -297,7 +297,6 @@ def find_cassette_of_test(name: str, test: str | None, directory: Path) -> Path:
 
 def _belongs_to(path: Path, test: str) -> bool:
     try:
-        with CassetteReader(path, warn=lambda _: None) as reader:
-            return reader.header.test == test
+        return read_header(path).test == test
     except (CassetteFormatError, MissingExtraError, OSError):
         return False  # Not this test's; whoever plays it is told.

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import accumulate, islice
 from pathlib import Path
-from typing import Any, Self, TypeAlias
+from typing import Any, NamedTuple, Self, TypeAlias
 from weakref import WeakSet
 
 from pytest_binance_replay.cassette import (
@@ -30,6 +30,7 @@ from pytest_binance_replay.cassette import (
     parse_block,
 )
 from pytest_binance_replay.chunks import Chunks, open_file
+from pytest_binance_replay.clock import wall_us
 from pytest_binance_replay.compression import Compression
 from pytest_binance_replay.errors import (
     BinanceReplayWarning,
@@ -39,7 +40,7 @@ from pytest_binance_replay.errors import (
     OutOfOrderWarning,
     UnfinishedRecordingWarning,
 )
-from pytest_binance_replay.foreign import CassetteLines, open_foreign
+from pytest_binance_replay.foreign import CassetteLines, ForeignCapture, open_foreign
 from pytest_binance_replay.streams import Market, market_of_payload
 
 BLOCK_BYTES = 131_072
@@ -54,6 +55,9 @@ OWN_RECORDER = "pytest-binance-replay"
 Warn: TypeAlias = Callable[[BinanceReplayWarning], object]
 
 _START_BYTES = 512  # enough to see what a file is
+_SETTLED_US = 3_000_000
+"""How long a file system may give a changed file the same time: the oldest, 2 s."""
+
 _SHOWN_CHARACTERS = 40
 
 
@@ -169,6 +173,90 @@ class WholeLines:
         )
 
 
+class _Start(NamedTuple):
+    """What the start of a file says.
+
+    Attributes:
+        header: The header; None if there is none.
+        is_foreign: Whether it is a capture of another program's.
+    """
+
+    header: Header | None
+    is_foreign: bool
+
+
+def _read_start(path: Path) -> _Start:
+    """Read the start of a file, unless the file has not changed since it was read."""
+    state = _state_of(path)
+    if wall_us() - state.changed_us < _SETTLED_US:
+        return _start.__wrapped__(str(path), state)
+    return _start(str(path), state)
+
+
+@lru_cache(maxsize=256)
+def _start(path: str, _state: _State) -> _Start:
+    captures = open_foreign(Path(path))
+    lines = _whole_lines(Path(path), captures)
+    with closing(iter(lines)) as blocks:
+        raw = next(blocks, b"")
+    body = raw.lstrip()
+    if body:
+        blank = raw[: len(raw) - len(body)]
+        first_line = blank + body.partition(b"\n")[0]
+        batch = parse_block(first_line, first_line=1, trusted=False, path=path)
+        return _Start(_header_of(batch), bool(captures))
+    if not lines.is_cut:
+        advice = "Restore it from git, or record it: pytest --record-binance"
+        raise CassetteFormatError(path, 0, "is empty", advice)
+    return _Start(None, bool(captures))
+
+
+class _State(NamedTuple):
+    """What tells one content of a file from another."""
+
+    device: int
+    inode: int
+    size: int
+    modified_ns: int
+    changed_ns: int
+
+    @property
+    def changed_us(self) -> int:
+        """When anything of it was changed last, microseconds since the epoch."""
+        return max(self.modified_ns, self.changed_ns) // 1000
+
+
+def _state_of(path: Path) -> _State:
+    with open_file(path) as file:
+        found = os.fstat(file.fileno())
+    times_ns = found.st_mtime_ns, found.st_ctime_ns
+    return _State(found.st_dev, found.st_ino, found.st_size, *times_ns)
+
+
+def _whole_lines(
+    path: Path,
+    captures: list[ForeignCapture],
+    block_bytes: int = BLOCK_BYTES,
+    warn: Warn | None = None,
+) -> WholeLines | CassetteLines:
+    if captures:
+        return CassetteLines(captures, block_bytes, warn)
+    return WholeLines(path, block_bytes)
+
+
+def read_header(path: Path) -> Header:
+    """Read the header of a cassette, all None if it has none.
+
+    A file that has not changed since it was last asked for is not read again.
+
+    Raises:
+        CassetteFormatError: As `CassetteReader`.
+        CassetteNotFoundError: If there is no such file.
+        MissingExtraError: If it is compressed by zstd, which needs the extra.
+    """
+    return _read_start(path).header or Header()
+
+
 class CassetteReader:
     """Reads one cassette, from its first frame, as often as asked.
 
@@ -208,11 +296,10 @@ class CassetteReader:
         self._block_bytes = block_bytes
         self._trusted = trusted
         self._readings: WeakSet[Generator[Any]] = WeakSet()
-        # A capture of another program's is read as the cassette that it would make.
-        self._captures = open_foreign(self.path)
-        header = self._read_header()
-        self.has_header = header is not None
-        self.header = header or Header()
+        start = _read_start(self.path)
+        self._is_foreign = start.is_foreign
+        self.has_header = start.header is not None
+        self.header = start.header or Header()
 
     def __enter__(self) -> Self:
         return self
@@ -254,24 +341,6 @@ class CassetteReader:
         reading = self._lines()
         self._readings.add(reading)
         return reading
-
-    def _read_header(self) -> Header | None:
-        lines = self._whole_lines()
-        with closing(iter(lines)) as blocks:
-            raw = next(blocks, b"")
-        body = raw.lstrip()
-        if body:
-            blank = raw[: len(raw) - len(body)]
-            return _header_of(self._parse(1, blank + body.partition(b"\n")[0]))
-        if not lines.is_cut:
-            advice = "Restore it from git, or record it: pytest --record-binance"
-            raise CassetteFormatError(str(self.path), 0, "is empty", advice)
-        return None
-
-    def _whole_lines(self) -> WholeLines | CassetteLines:
-        if self._captures:
-            return CassetteLines(self._captures, self._block_bytes, self._warn)
-        return WholeLines(self.path, self._block_bytes)
 
     def _lines(self) -> Generator[Line]:
         if self.has_header:
@@ -316,7 +385,9 @@ class CassetteReader:
 
     def _blocks(self) -> Iterator[tuple[int, bytes, Batch]]:
         """Parse the whole lines; warn behind the last if it should not be the last."""
-        lines = self._whole_lines()
+        # A capture of another program's is read as the cassette that it would make.
+        captures = open_foreign(self.path) if self._is_foreign else []
+        lines = _whole_lines(self.path, captures, self._block_bytes, self._warn)
         frames = last_us = 0
         end: End | None = None
         for raw in lines:
@@ -440,14 +511,11 @@ def summarise(path: str | Path) -> Summary:
         CassetteFormatError: If something in it cannot be read.
         MissingExtraError: If it is compressed by zstd, which needs the extra.
     """
-    with open_file(Path(path)) as file:
-        status = os.fstat(file.fileno())
-    state = (status.st_ino, status.st_mtime_ns, status.st_size)
-    return _summarise(str(path), os.path.realpath(path), state)
+    return _summarise(str(path), _state_of(Path(path)))
 
 
 @lru_cache(maxsize=16)
-def _summarise(path: str, _real_path: str, _state: tuple[int, ...]) -> Summary:
+def _summarise(path: str, _state: _State) -> Summary:
     problems: list[BinanceReplayWarning] = []
     reader = CassetteReader(path, warn=problems.append)
     market = reader.header.market

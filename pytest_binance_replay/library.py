@@ -18,7 +18,12 @@ from pytest_binance_replay.cassette import Batch, Frame, RestAnswer
 from pytest_binance_replay.catalogue import Catalogue, Routes
 from pytest_binance_replay.derived.loom import Loom
 from pytest_binance_replay.errors import CassetteFormatError, MarketUnknownError
-from pytest_binance_replay.files import CassetteReader, Summary, summarise
+from pytest_binance_replay.files import (
+    CassetteReader,
+    Summary,
+    read_header,
+    summarise,
+)
 from pytest_binance_replay.protocols.simple import native_names
 from pytest_binance_replay.streams import market_of_payload
 from pytest_binance_replay.tape import merge_batches
@@ -73,8 +78,8 @@ class CassetteSource:
         self._market = market
         self._warn = warn
         self._told: set[str] = set()
-        with self._named(), CassetteReader(path, warn=self._warn_named) as reader:
-            self.header = reader.header
+        with self._named():
+            self.header = read_header(path)
 
     @contextmanager
     def _named(self) -> Iterator[None]:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import gzip
+import os
 import sys
 import tracemalloc
 import warnings
@@ -145,6 +146,19 @@ def test_a_file_without_a_header_has_an_open_one(tmp_path: Path) -> None:
     reader = CassetteReader(write(tmp_path / "dip.jsonl", text_of(LINES[1:])))
     assert (reader.has_header, reader.header) == (False, Header())
     assert list(reader.lines()) == LINES[1:]
+
+
+def test_the_header_of_an_unchanged_file_is_read_once() -> None:
+    demo = Path(__file__).parents[1] / "recordings" / "spot.jsonl"
+    assert CassetteReader(demo).header is CassetteReader(demo).header
+
+
+def test_a_file_changed_a_moment_ago_has_no_old_header(tmp_path: Path) -> None:
+    path = tmp_path / "dip.jsonl"
+    for market in ("spot", "usdm", "spot"):
+        write(path, b'{"cassette":1,"market":"%b"}\n' % market.encode())
+        os.utime(path, ns=(1, 1))
+        assert CassetteReader(path).header.market == market
 
 
 def test_a_header_alone_is_a_cassette_of_no_frames(tmp_path: Path) -> None:
