@@ -222,15 +222,15 @@ class _Target(NamedTuple):
     make: Callable[[Any, Road], Any]
 
 
-class _Held(NamedTuple):
-    """What a hook stands in for.
+class _Made(NamedTuple):
+    """A hook, kept for the next time: one is made for every test.
 
     Attributes:
-        before: What its owner itself had by that name, if anything.
+        original: What it asks for those whom it lets pass.
         replacement: The hook.
     """
 
-    before: object
+    original: object
     replacement: object
 
 
@@ -279,7 +279,9 @@ class Hooks:
     def __init__(self, road: Road) -> None:
         self._road = road
         self._lock = threading.RLock()
-        self._held: dict[tuple[Any, str], _Held] = {}
+        # What owners had by a name themselves, if anything, before it was replaced.
+        self._before: dict[tuple[Any, str], object] = {}
+        self._made: dict[tuple[Any, str], _Made] = {}
         self._is_installed = False
 
     def install(self) -> None:
@@ -305,14 +307,14 @@ class Hooks:
             self._is_installed = False
             with contextlib.suppress(ValueError):
                 sys.meta_path.remove(self)
-            for (owner, name), held in self._held.items():
-                if vars(owner).get(name) is not held.replacement:
+            for (owner, name), before in self._before.items():
+                if vars(owner).get(name) is not self._made[owner, name].replacement:
                     continue
-                if held.before is _ABSENT:
+                if before is _ABSENT:
                     delattr(owner, name)
                 else:
-                    setattr(owner, name, held.before)
-            self._held.clear()
+                    setattr(owner, name, before)
+            self._before.clear()
 
     def _hook(self, module: ModuleType, targets: Sequence[_Target]) -> None:
         for target in targets:
@@ -321,14 +323,17 @@ class Hooks:
                 self._replace(owner, target.name, target.make)
 
     def _replace(self, owner: Any, name: str, make: Callable[[Any, Road], Any]) -> None:
-        held = self._held.get((owner, name))
+        target = owner, name
+        made = self._made.get(target)
         before = vars(owner).get(name, _ABSENT)
-        if held is not None and before is held.replacement:
+        if made is not None and target in self._before and before is made.replacement:
             return
         original = getattr(owner, name)
-        replacement = functools.update_wrapper(make(original, self._road), original)
-        self._held[owner, name] = _Held(before, replacement)
-        setattr(owner, name, replacement)
+        if made is None or made.original is not original:
+            hook = functools.update_wrapper(make(original, self._road), original)
+            made = self._made[target] = _Made(original, hook)
+        self._before[target] = before
+        setattr(owner, name, made.replacement)
 
     # Imports to come
 
