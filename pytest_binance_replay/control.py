@@ -65,16 +65,20 @@ class Control:
         # Orders begin in the order in which they were given.
         self._orders = asyncio.Lock()
         player.on_release = server.wake_feeders
-        server.signal.on_fire = player.poke
 
     @property
     def hub(self) -> Hub:
         """The hub."""
         return self.server.hub
 
-    async def start(self) -> None:
+    def start(self) -> None:
         """Serve, and play once the gate opens."""
-        await self.server.start()
+        self.server.signal.on_fire = self._wake_up
+        self.server.start()
+
+    def _wake_up(self) -> None:
+        """Begin when anything happens at all: nothing before needs the tasks."""
+        self.server.signal.on_fire = self.player.poke
         self.server.spawn(self.player.run())
         if self._is_gated:
             self.server.spawn(self._open_gate())
@@ -215,6 +219,7 @@ class Control:
         return tape.position
 
     async def _carry_out(self, run: Run, *, must_answer: bool = True) -> Position:
+        self.server.signal.fire()  # An order is something that happens, too.
         run.done.add_done_callback(lambda _: self.server.signal.fire())
         await self._patiently(
             run.done.done,

@@ -64,8 +64,7 @@ if TYPE_CHECKING:
 
     Until = float | str | datetime | Callable[..., object]
     StageOpener = Callable[
-        [Library, Options, socket.socket, asyncio.AbstractEventLoop],
-        Coroutine[Any, Any, Stage],
+        [Library, Options, socket.socket, asyncio.AbstractEventLoop], Stage
     ]
 
 T = TypeVar("T")
@@ -146,7 +145,10 @@ class BinanceReplay:
         library = Library(sources, routes=options.routes, market=options.market)
         loop = self._thread.loop
         opener = open_stage if sources else self._stage_opener
-        return self._thread.call(opener(library, options, self._listener, loop))
+        stage = opener(library, options, self._listener, loop)
+        # Who connects before it has started waits at the open port.
+        loop.call_soon_threadsafe(stage.start)
+        return stage
 
     def _stand_guard(self, *, guarded: bool) -> None:
         """Keep this process from the exchange, or lead it here."""

@@ -44,7 +44,7 @@ class SecurePort:
 
     def serve_with(self, server: ReplayServer) -> None:
         """Let a server answer here, too."""
-        self._thread.call(server.serve_on(self._listener, self._context))
+        self._thread.ask(lambda: server.serve_on(self._listener, self._context))
 
     def guard(self, test: str | None, plain_port: int, market: Market | None) -> Guard:
         """Return a guard that leads connections to the exchange here.

@@ -143,18 +143,18 @@ class ReplayServer:
         self._tasks: set[asyncio.Task[None]] = set()
         self._connections: WeakSet[Connection] = WeakSet()
         self._servers: list[Server] = []
+        self._openings: set[asyncio.Task[None]] = set()
         self._next_ping = 0
+        self._is_pinging = False
         hub.on_change = self.signal.fire
 
     # Life
 
-    async def start(self) -> None:
+    def start(self) -> None:
         """Take in who connects."""
-        await self.serve_on(self._listener)
-        for market in self.hub.catalogue.markets:
-            self.spawn(self._keep_pinging(market, self._rhythms[market]))
+        self.serve_on(self._listener)
 
-    async def serve_on(
+    def serve_on(
         self, listener: socket.socket, context: ssl.SSLContext | None = None
     ) -> None:
         """Take in who connects to one more port.
@@ -163,6 +163,13 @@ class ReplayServer:
             listener: The open port, which stays open when the server closes.
             context: What to speak TLS with; None speaks in the clear.
         """
+        opening = self.spawn(self._open(listener, context))
+        self._openings.add(opening)
+        opening.add_done_callback(self._openings.discard)
+
+    async def _open(
+        self, listener: socket.socket, context: ssl.SSLContext | None
+    ) -> None:
         server = await serve(
             self._serve,
             sock=listener.dup(),
@@ -207,6 +214,7 @@ class ReplayServer:
         A connection that asyncio took a moment ago and has not handed over would be
         dropped unclosed if its server closed first.
         """
+        await asyncio.gather(*self._openings, return_exceptions=True)
         loop = asyncio.get_running_loop()
         for listener in chain.from_iterable(server.sockets for server in self._servers):
             loop.remove_reader(listener.fileno())
@@ -216,11 +224,13 @@ class ReplayServer:
 
     async def _cut_all(self) -> None:
         """End what is still connected, also who has not said what for yet."""
-        closed = asyncio.gather(*(server.wait_closed() for server in self._servers))
-        while not closed.done():
-            for connection in self._connections:
-                connection.cut()
-            await asyncio.wait([closed], timeout=_CLOSING_SECONDS)
+        for server in self._servers:
+            closed = asyncio.ensure_future(server.wait_closed())
+            while self._connections and not closed.done():
+                for connection in self._connections:
+                    connection.cut()
+                await asyncio.wait([closed], timeout=_CLOSING_SECONDS)
+            await closed
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Run a task that ends with the server; its error becomes a failure."""
@@ -272,6 +282,7 @@ class ReplayServer:
             slow_seconds=self._slow_seconds,
         )
         self.links.append(link)
+        self._begin_to_ping()
         feeder = self.spawn(link.feed())
         link.wake.set()
         try:
@@ -316,6 +327,13 @@ class ReplayServer:
         now_ms = self._clock.wall_ms()
         self._next_ping = max(self._next_ping + 1, now_ms)
         return b"%d" % self._next_ping
+
+    def _begin_to_ping(self) -> None:
+        if self._is_pinging:
+            return
+        self._is_pinging = True
+        for market in self.hub.catalogue.markets:
+            self.spawn(self._keep_pinging(market, self._rhythms[market]))
 
     async def _keep_pinging(self, market: Market, rhythm: Rhythm) -> None:
         """Ping all clients of a market on one beat, as the exchange does."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pytest_binance_replay.clock import RealClock, test_clock_us, wall_us
 from pytest_binance_replay.control import Control
@@ -18,7 +18,7 @@ from pytest_binance_replay.tape import Tape
 if TYPE_CHECKING:
     import asyncio
     import socket
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Coroutine, Iterator
 
     from pytest_binance_replay.cassette import Batch
     from pytest_binance_replay.library import Library
@@ -38,6 +38,7 @@ class Stage:
         control: Takes the test's orders.
         desk: Answers requests over HTTP.
         store: Where blocks go that slow clients still need.
+        beside: What else runs from start to end; None for nothing.
     """
 
     library: Library
@@ -48,11 +49,18 @@ class Stage:
     control: Control
     desk: RestDesk
     store: SpillFile
+    beside: Callable[[], Coroutine[Any, Any, None]] | None = None
 
     @property
     def cassette(self) -> str:
         """The cassettes on the tape, as they were named."""
         return ", ".join(source.label for source in self.library.sources)
+
+    def start(self) -> None:
+        """Take clients in; on the server's loop, as all that follows."""
+        self.control.start()
+        if self.beside is not None:
+            self.server.spawn(self.beside())
 
     async def close(self) -> None:
         """Close all connections and give back what was taken, but for the port."""
@@ -60,19 +68,19 @@ class Stage:
         self.store.close()
 
 
-async def open_stage(
+def open_stage(
     library: Library,
     options: Options,
     listener: socket.socket,
     loop: asyncio.AbstractEventLoop,
 ) -> Stage:
-    """Lay a tape and serve it.
+    """Lay a tape and make what is to serve it, on any thread.
 
     Args:
         library: What the tape is made of.
         options: Settings.
         listener: The open port.
-        loop: The loop that runs this.
+        loop: The server's loop, which starts it.
     """
     store = SpillFile()
     opener = _opener(library, options)
@@ -93,7 +101,6 @@ async def open_stage(
     )
     if options.at_end == "close":
         player.on_end = lambda: _spawn_goodbyes(server)
-    await control.start()
     return Stage(library, tape, hub, player, server, control, desk, store)
 
 

@@ -16,6 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from http.client import HTTPException
 from importlib.metadata import version
 from random import Random
@@ -130,7 +131,7 @@ class PassThrough:
         self.requests: dict[str, None] = {}
         self.failure: BaseException | None = None
 
-    async def open_stage(
+    def open_stage(
         self,
         library: Library,
         options: Options,
@@ -143,7 +144,7 @@ class PassThrough:
             library: An empty one.
             options: Settings.
             listener: The open port.
-            loop: The loop that runs this.
+            loop: The server's loop, which starts it.
         """
         # Only threads of this name may reach the exchange while a test runs.
         executor = ThreadPoolExecutor(thread_name_prefix=OWN_THREADS)
@@ -152,15 +153,14 @@ class PassThrough:
         tape = Tape(lambda: feed, store)
         hub = Hub(tape, library.catalogue)
         player = _LivePlayer(feed, tape, hub, clock, options)
-        flow = _Flow(self, library.catalogue.markets[0])
+        flow = _Flow(self, library.catalogue.markets[0], loop)
         desk = _LiveDesk(hub, flow)
         server = ReplayServer(hub, clock, listener, desk=desk, lag=options.lag)
         control = Control(
             player, server, start=options.start, start_after=options.start_after
         )
-        await control.start()
-        server.spawn(flow.run(player, server))
-        return Stage(library, tape, hub, player, server, control, desk, store)
+        parts = library, tape, hub, player, server, control, desk, store
+        return Stage(*parts, beside=partial(flow.run, player, server))
 
 
 class _Feed:
@@ -249,13 +249,16 @@ class _Flow:
 
     _player: _LivePlayer
     _server: ReplayServer
+    _fetcher: Fetcher
 
-    def __init__(self, owner: PassThrough, market: Market) -> None:
+    def __init__(
+        self, owner: PassThrough, market: Market, loop: asyncio.AbstractEventLoop
+    ) -> None:
         self._owner = owner
         self._source = owner.source
         self._market = market
-        self._loop = asyncio.get_running_loop()
-        self._clock = RealClock(self._loop)
+        self._loop = loop
+        self._clock = RealClock(loop)
         self._random = Random()
         self._refused: set[str] = set()
         self._has_begun = asyncio.Event()
@@ -264,18 +267,18 @@ class _Flow:
         self._snapshots: list[Snapshots] = []
         path = self._source.path
         self._draft = None if path is None else Draft(_raw_path(path), Header())
-        self._fetcher = Fetcher(
-            self._source.upstream.rest_url,
-            trust=self._source.trust,
-            patience=self._source.patience,
-            random=self._random,
-        )
 
     # Streams
 
     async def run(self, player: _LivePlayer, server: ReplayServer) -> None:
         """Ask the upstream for whatever clients ask for, until cancelled."""
         self._player, self._server = player, server
+        self._fetcher = Fetcher(
+            self._source.upstream.rest_url,
+            trust=self._source.trust,
+            patience=self._source.patience,
+            random=self._random,
+        )
         try:
             self._subscribe(self._source.streams)
             while True:

@@ -72,7 +72,7 @@ class Rig:
                 start_after=start_after,
                 stuck_seconds=stuck_seconds,
             )
-            await self.control.start()
+            self.control.start()
 
         thread.call(build())
 
