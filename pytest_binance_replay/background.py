@@ -102,17 +102,28 @@ class LoopThread:
         if self._is_own_thread():
             work.close()
             raise RuntimeError(_OWN_THREAD)
-        return self.submit(work).result()
+        answer: concurrent.futures.Future[T] = concurrent.futures.Future()
+        tasks: list[asyncio.Task[None]] = []  # keeps the task, as the loop does not
+
+        def start() -> None:
+            tasks.append(self._loop.create_task(_answer_when_done(work, answer)))
+
+        self._loop.call_soon_threadsafe(start)
+        return answer.result()
 
     def ask(self, question: Callable[[], T]) -> T:
         """Call a function on the loop and return its answer."""
-        if self._is_own_thread():
-            return question()
+        return question() if self._is_own_thread() else self.note(question).result()
 
-        async def answer() -> T:
-            return question()
+    def note(self, question: Callable[[], T]) -> concurrent.futures.Future[T]:
+        """Have a function called on the loop, before anything that happens from now on.
 
-        return self.call(answer())
+        Returns:
+            Its answer, to be.
+        """
+        answer: concurrent.futures.Future[T] = concurrent.futures.Future()
+        self._loop.call_soon_threadsafe(_answer, question, answer)
+        return answer
 
     def _is_own_thread(self) -> bool:
         return threading.current_thread() is self._thread
@@ -121,6 +132,22 @@ class LoopThread:
         """End the loop and the thread."""
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
+
+
+def _answer(question: Callable[[], T], answer: concurrent.futures.Future[T]) -> None:
+    try:
+        answer.set_result(question())
+    except BaseException as error:  # noqa: BLE001 - told to whoever asked
+        answer.set_exception(error)
+
+
+async def _answer_when_done(
+    work: Coroutine[Any, Any, T], answer: concurrent.futures.Future[T]
+) -> None:
+    try:
+        answer.set_result(await work)
+    except BaseException as error:  # noqa: BLE001 - told to whoever waits
+        answer.set_exception(error)
 
 
 def _try_a_socket() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from pytest_binance_replay.errors import (
     CheckWarning,
@@ -23,32 +23,58 @@ if TYPE_CHECKING:
     from pytest_binance_replay.stage import Stage
 
 
+class Look(NamedTuple):
+    """What was to be seen of a stage at one moment.
+
+    Attributes:
+        clients: Every connection so far.
+        missing: What was asked for in vain, as far as the hub can tell.
+        player_failure: The error that stopped the tape; None while it is sound.
+        server_failures: Errors of the server's own tasks.
+        tape_ended: Whether the end of the tape was reached.
+        released: How many frames were released.
+    """
+
+    clients: tuple[ClientRecord, ...]
+    missing: tuple[Missing, ...]
+    player_failure: Exception | None
+    server_failures: tuple[BaseException, ...]
+    tape_ended: bool
+    released: int
+
+
+def look_at(stage: Stage) -> Look:
+    """Look at a stage; on the loop that it lives on."""
+    hub, player = stage.hub, stage.player
+    return Look(
+        hub.records(),
+        tuple(hub.missing),
+        player.failure,
+        tuple(stage.server.failures),
+        player.ended,
+        stage.tape.released,
+    )
+
+
 def find_problems(
-    stage: Stage,
-    options: Options,
-    clients: Iterable[ClientRecord],
-    missing: Iterable[Missing],
-    command: str,
+    look: Look, missing: Sequence[Exception], options: Options
 ) -> list[Exception]:
     """Return what is wrong with a run, the cause before its consequences.
 
     Emits as warnings what the settings say is to be no more than that.
 
     Args:
-        stage: What was run.
+        look: What there was to be seen at its end.
+        missing: What was asked for in vain, see `missing_errors`.
         options: How strictly each check is to be taken.
-        clients: Every connection, as it was when the test was over.
-        missing: What was asked for in vain.
-        command: The command that would record it.
     """
-    failure = stage.player.failure
-    found: list[Exception] = [] if failure is None else [failure]
-    found += _checked("server", server_errors(stage), options)
-    found += _checked("missing", missing_errors(stage, missing, command), options)
-    vanished = [ClientVanishedError(client) for client in clients if client.vanished]
+    found = [] if look.player_failure is None else [look.player_failure]
+    found += _checked("server", server_errors(look), options)
+    found += _checked("missing", missing, options)
+    vanished = [ClientVanishedError(c) for c in look.clients if c.vanished]
     found += _checked("vanished", vanished, options)
-    if options.at_end == "fail" and stage.player.ended:
-        found.append(TapeEndedError(stage.tape.released, "the end of the test"))
+    if options.at_end == "fail" and look.tape_ended:
+        found.append(TapeEndedError(look.released, "the end of the test"))
     return found
 
 
@@ -62,11 +88,11 @@ def _checked(
     return errors if severity == "fail" else []
 
 
-def server_errors(stage: Stage) -> list[Exception]:
+def server_errors(look: Look) -> list[Exception]:
     """Return what went wrong in the server's own tasks."""
     return [
         error if isinstance(error, ReplayError) else ServerFailedError(repr(error))
-        for error in stage.server.failures
+        for error in look.server_failures
     ]
 
 

@@ -281,12 +281,11 @@ def _options_of(item: pytest.Item) -> Options:
 
 def _end(replay: BinanceReplay) -> list[Exception]:
     """Close a replay and return what was wrong, and warnings that are errors."""
+    replay.close()
     try:
         found = replay.problems()
     except BinanceReplayWarning as warning:
         found = [warning]
-    finally:
-        replay.close()
     for odd in replay.take_warnings():
         try:
             warnings.warn(odd, stacklevel=1)

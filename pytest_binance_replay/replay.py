@@ -48,6 +48,7 @@ if TYPE_CHECKING:
 
     from pytest_binance_replay.book import OrderBook
     from pytest_binance_replay.cassette import Line
+    from pytest_binance_replay.checks import Look
     from pytest_binance_replay.control import Control
     from pytest_binance_replay.errors import BinanceReplayWarning
     from pytest_binance_replay.events import Event
@@ -120,7 +121,8 @@ class BinanceReplay:
         self._record_command = record_command
         self._handles: list[Handle[Any]] = []
         self._earlier: list[Exception] = []
-        self._final_clients: tuple[ClientRecord, ...] | None = None
+        self._final_clients: Callable[[], tuple[ClientRecord, ...]] | None = None
+        self._last_look: Look | None = None
         self._closed = False
         self._host = host
         self._listener = listen(host, port)
@@ -190,10 +192,15 @@ class BinanceReplay:
             self._guard.remove()
         self._closed = True
         self._call_off()
-        self._thread.call(self._stage.close())
+        self._last_look = self._thread.call(self._look_and_close())
         self._listener.close()
         if self._secure is not None:
             self._secure.close()
+
+    async def _look_and_close(self) -> Look:
+        look = checks.look_at(self._stage)
+        await self._stage.close()
+        return look
 
     def _call_off(self) -> None:
         for handle in self._handles:
@@ -208,9 +215,8 @@ class BinanceReplay:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        problems = [] if error is not None else self.problems()
         self.close()
-        if problems:
+        if error is None and (problems := self.problems()):
             raise problems[0]
 
     # Where to connect
@@ -482,8 +488,10 @@ class BinanceReplay:
     @property
     def missing(self) -> tuple[Missing, ...]:
         """What clients asked for that the cassettes cannot give."""
-        found = self._ask(lambda: tuple(self._stage.hub.missing))
-        return tuple(filter(self._stage.library.confirms, found))
+        return self._confirmed(self._ask(lambda: tuple(self._stage.hub.missing)))
+
+    def _confirmed(self, missing: Iterable[Missing]) -> tuple[Missing, ...]:
+        return tuple(filter(self._stage.library.confirms, missing))
 
     # Waiting
 
@@ -595,35 +603,45 @@ class BinanceReplay:
 
     def test_is_over(self) -> None:
         """Take note that what clients do from now on is no longer the test's doing."""
-        self._final_clients = self.clients
+        if self._closed:
+            return
+        hub = self._stage.hub
+        # Who is not there yet cannot have vanished.
+        noted = self._thread.note(hub.records).result if hub.clients else tuple
+        self._final_clients = noted
 
     def problems(self) -> list[Exception]:
         """Return what is wrong with the run, the cause before its consequences.
 
-        What a handle has raised where the test waited for it is not said again. Emits
-        as warnings what `check` says is to be no more than that.
+        Of a closed replay, what was wrong just before the end. What a handle has raised
+        where the test waited for it is not said again. Emits as warnings what `check`
+        says is to be no more than that.
         """
         found = [*self._earlier, *self._problems_of_tape()]
         return checks.without_what_was_shown(found, self._handles)
 
     def _problems_of_tape(self) -> list[Exception]:
-        clients = self.clients if self._final_clients is None else self._final_clients
-        return checks.find_problems(
-            self._stage, self._options, clients, self.missing, self._record_command
-        )
+        look = self._look()
+        if self._final_clients is not None:
+            look = look._replace(clients=self._final_clients())
+        return checks.find_problems(look, self._missing_errors(look), self._options)
+
+    def _look(self) -> Look:
+        return self._last_look or self._ask(lambda: checks.look_at(self._stage))
 
     def complaints(self) -> list[BaseException]:
         """Return what went wrong so far with cassettes, tape, server and requests."""
-        failure = self._stage.player.failure
+        look = self._look()
         return [
             *self.take_warnings(),
-            *([] if failure is None else [failure]),
-            *checks.server_errors(self._stage),
-            *self._missing_errors(),
+            *([] if look.player_failure is None else [look.player_failure]),
+            *checks.server_errors(look),
+            *self._missing_errors(look),
         ]
 
-    def _missing_errors(self) -> list[Exception]:
-        return checks.missing_errors(self._stage, self.missing, self._record_command)
+    def _missing_errors(self, look: Look) -> list[Exception]:
+        missing = self._confirmed(look.missing)
+        return checks.missing_errors(self._stage, missing, self._record_command)
 
     def describe(self) -> str:
         """Describe cassette, position, clients and the last frames, for a report."""
@@ -635,7 +653,7 @@ class BinanceReplay:
             speed=self.speed,
             clients=self.clients,
             requests=self._ask(lambda: tuple(stage.hub.rest_requests)),
-            missing=self._missing_errors(),
+            missing=self._missing_errors(self._look()),
             blocked=() if self._guard is None else self._guard.blocked,
             derived=self._ask(stage.hub.derivations),
             last=[Frame(t, stage.hub.catalogue.name(k), p) for t, k, p in last],

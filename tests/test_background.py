@@ -122,6 +122,14 @@ def test_the_servers_thread_may_ask_itself(thread: LoopThread) -> None:
     assert thread.ask(lambda: thread.ask(lambda: "an answer")) == "an answer"
 
 
+def test_what_is_noted_is_done_in_order_and_told_later(thread: LoopThread) -> None:
+    done: list[int] = []
+    answers = [thread.note(lambda n=n: done.append(n)) for n in range(3)]  # type: ignore[misc]
+    failed = thread.note(lambda: 1 // 0)
+    assert isinstance(failed.exception(), ZeroDivisionError)
+    assert (done, [answer.result() for answer in answers]) == ([0, 1, 2], [None] * 3)
+
+
 def test_the_servers_thread_must_not_wait_for_itself(thread: LoopThread) -> None:
     with pytest.raises(RuntimeError, match="runs on the server's thread"):
         thread.ask(lambda: thread.call(answer(1)))

@@ -37,7 +37,15 @@ from pytest_binance_replay.library import CassetteSource, SessionSource
 from pytest_binance_replay.options import make_options
 from pytest_binance_replay.replay import BinanceReplay
 from pytest_binance_replay.tape import Position
-from tests.integration.bots import dial, join, read, shake_hands, take
+from tests.integration.bots import (
+    dial,
+    join,
+    open_socket,
+    read,
+    read_all,
+    shake_hands,
+    take,
+)
 from tests.integration.conftest import OpenReplay
 from tests.staging import SECOND_US, START_US, TRADES, frames_at, trade
 
@@ -638,10 +646,37 @@ def test_what_clients_do_when_the_test_is_over_is_their_own_affair(
     assert replay.problems() == []
 
 
+def test_who_vanished_from_a_replay_that_the_test_closed_is_told(
+    replay: BinanceReplay,
+) -> None:
+    vanish(replay)
+    replay.close()
+    replay.test_is_over()
+    assert [type(problem) for problem in replay.problems()] == [ClientVanishedError]
+
+
+def test_who_comes_when_the_test_is_over_is_not_its_affair(
+    replay: BinanceReplay,
+) -> None:
+    replay.test_is_over()
+    vanish(replay)
+    assert replay.problems() == []
+
+
 def test_a_block_checks_and_closes(thread: LoopThread) -> None:
     with (
         pytest.raises(MissingDataError),
         BinanceReplay(thread, [SessionSource(FRAMES)]) as replay,
+    ):
+        ask_for_more(replay)
+    assert replay.closed
+
+
+def test_a_block_closes_where_a_check_only_warns(thread: LoopThread) -> None:
+    options = make_options({"check": {"missing": "warn"}})
+    with (
+        pytest.raises(CheckWarning),
+        BinanceReplay(thread, [SessionSource(FRAMES)], options) as replay,
     ):
         ask_for_more(replay)
     assert replay.closed
@@ -677,6 +712,40 @@ def test_a_closed_replay_can_be_looked_at_and_takes_no_orders(
         replay.step()
     with pytest.raises(ReplayClosedError, match=r"load\(\)"):
         replay.load([])
+
+
+def test_what_was_wrong_is_told_of_a_closed_replay(replay: BinanceReplay) -> None:
+    ask_for_more(replay)
+    replay.close()
+    for _ in range(2):
+        assert [type(problem) for problem in replay.problems()] == [MissingDataError]
+
+
+def test_who_knocks_at_the_last_moment_is_not_left_waiting(
+    open_replay: OpenReplay,
+) -> None:
+    for _ in range(30):
+        replay = open_replay(FRAMES)
+        with open_socket(replay.ws_url) as bare:
+            replay.close()
+            assert read_all(bare) == b""
+
+
+def test_a_replay_leaves_nothing_on_the_loop(
+    thread: LoopThread, open_replay: OpenReplay
+) -> None:
+    def left() -> tuple[int, int]:
+        loop: Any = thread.loop
+        return len(loop._selector.get_map()), len(asyncio.all_tasks(loop))
+
+    before = thread.ask(left)
+    for connects in (False, True):
+        replay = open_replay(FRAMES, speed="asap")
+        if connects:
+            with dial(replay.ws_url + PATH) as bot:
+                bot.recv()
+        replay.close()
+        assert thread.ask(left) == before
 
 
 def test_orders_under_way_end_with_the_replay(open_replay: OpenReplay) -> None:
