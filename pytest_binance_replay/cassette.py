@@ -630,14 +630,14 @@ def parse_block(
         CassetteFormatError: At the first line that is no cassette line, or is a header
             and not the first.
     """
-    is_canonical = _CANONICAL_FRAME.match(raw) is not None  # as then most lines are
-    alone = trusted or not _MEMBER_AFTER_OBJECT.search(raw)
-    if is_canonical and alone and _is_utf8(raw):
+    is_canonical = _CANONICAL_FRAME.search(raw) is not None  # as then most lines are
+    if is_canonical and _is_utf8(raw):
         between, received, ends, names = _columns(_CANONICAL_FRAME.split(raw))
-        if not any(between):
-            payloads = LineEnds(ends, names)
+        others = _parse_between(between, first_line, path) if any(between) else []
+        if others is not None and (trusted or _end_with_data(raw, ends)):
             times_us = list(map(int, received))
-            return Batch(times_us, names, payloads, [], lines=len(names))
+            lines = raw.count(b"\n") + (not raw.endswith(b"\n"))
+            return Batch(times_us, names, LineEnds(ends, names), others, lines=lines)
     form = _CANONICAL_LINE if is_canonical else _SPACED_LINE
     cuts: _Cuts = form.findall(raw)
     if raw.endswith(b"\n"):
@@ -668,6 +668,47 @@ def _is_utf8(raw: bytes) -> bool:
     return True
 
 
+def _end_with_data(raw: bytes, ends: list[bytes]) -> bool:
+    """Tell whether surely no frame of a block has a member behind its payload."""
+    search = _MEMBER_AFTER_OBJECT.search
+    return not search(raw) or not any(map(search, ends))
+
+
+def _parse_between(
+    between: list[bytes], first_line: int, path: str
+) -> list[tuple[int, Line]] | None:
+    """Read the few lines of a block that are no frames.
+
+    Args:
+        between: What is in front of each frame and behind the last.
+        first_line: As `parse_block`.
+        path: As `parse_block`.
+
+    Returns:
+        The lines, each with the number of frames before it; None if frames of another
+        form are among them, or what was taken for a frame is a part of a line.
+    """
+    others: list[tuple[int, Line]] = []
+    number = first_line
+    for before, text in enumerate(between):
+        *lines, rest = text.split(b"\n")
+        if before == len(between) - 1:
+            lines.append(rest)
+        elif rest:
+            return None
+        for line in lines:
+            if line.strip():
+                parsed = _parse_at(path, number, line)
+                if isinstance(parsed, Frame):
+                    return None
+                in_front = first_line == 1 and not before and not others
+                _check_header(parsed, path, number, in_front=in_front)
+                others.append((before, parsed))
+            number += 1
+        number += 1
+    return others
+
+
 def _parse_lines(raw: bytes, cuts: _Cuts, first_line: int, path: str) -> Batch:
     """Read lines of all kinds, parsing those that are not surely frames."""
     payloads: list[bytes] = []
@@ -682,14 +723,13 @@ def _parse_lines(raw: bytes, cuts: _Cuts, first_line: int, path: str) -> Batch:
             payloads.append(in_braces or in_brackets)
         elif line and not line.isspace():
             parsed = _parse_at(path, number, line)
-            in_front = first_line == 1 and not payloads and not batch.others
-            if isinstance(parsed, Header) and not in_front:
-                raise _second_header(path, number)
             if isinstance(parsed, Frame):
                 batch.times_us.append(parsed.receive_time_us)
                 batch.streams.append(parsed.stream.encode())
                 payloads.append(parsed.payload)
             else:
+                in_front = first_line == 1 and not payloads and not batch.others
+                _check_header(parsed, path, number, in_front=in_front)
                 batch.others.append((len(payloads), parsed))
     return batch
 
@@ -711,10 +751,13 @@ def _parse_at(path: str, number: int, raw: bytes) -> Line:
         raise CassetteFormatError(path, number, str(error)) from None
 
 
-def _second_header(path: str, number: int) -> CassetteFormatError:
-    return CassetteFormatError(
-        path,
-        number,
-        "a second header",
-        "Were two cassettes joined by hand? Play both by name, or remove this line.",
-    )
+def _check_header(line: Line, path: str, number: int, *, in_front: bool) -> None:
+    """Refuse a header, unless it is in front of all other lines."""
+    if isinstance(line, Header) and not in_front:
+        raise CassetteFormatError(
+            path,
+            number,
+            "a second header",
+            "Were two cassettes joined by hand? Play both by name, or remove this "
+            "line.",
+        )

@@ -455,6 +455,25 @@ def lines_of(batch: Batch) -> list[Line]:
 @example(
     [b'{"x":{"t":1,"stream":"a","data":{}},"t":2,"stream":"b","data":1}'], b"\n", True
 )
+@example(
+    [
+        b'{"t":1,"stream":"a","data":{}}',
+        b'{"t":2,"mark":"m","m":{"t":1,"stream":"a","data":{}}}',
+    ],
+    b"\n",
+    True,
+)
+@example(
+    [
+        b'{"cassette":1}',
+        b"",
+        b'{"t":1,"stream":"a","data":{}}',
+        b" ",
+        b'{"end":1,"frames":1}',
+    ],
+    b"\n",
+    False,
+)
 def test_a_block_says_what_its_lines_say_one_by_one(
     lines: list[bytes], line_end: bytes, ended: bool
 ) -> None:
@@ -486,6 +505,11 @@ FRAME_LINE = b'{"t":1,"stream":"a@trade","data":{}}\n'
             FRAME_LINE + b"\nnonsense\n" + FRAME_LINE,
             "dip.jsonl:13: not a cassette line: it is not a JSON object. "
             "Restore it from git, or cut it out.",
+        ),
+        (
+            b'{"t":1,"mark":"m"}\n\n' + FRAME_LINE + b'{"t":2,"mark":2}\n',
+            "dip.jsonl:14: not a cassette line: 'mark' is 2: expected the name of a "
+            "mark. Restore it from git, or cut it out.",
         ),
         (
             FRAME_LINE + b'{"t":01,"stream":"a@trade","data":{}}\n',

@@ -180,6 +180,11 @@ def test_a_text_that_ends_too_soon_is_no_message() -> None:
         (text(b"x" * (MOST_BYTES + 1))[:20], 1009),
         (b"\x81\x7f" + b"\xff" * 8, 1009),
     ],
+    ids=[
+        *("masked", "masked and long", "masked by zeros", "a reserved bit"),
+        *("no known kind", "a long ping", "a part of nothing", "too large"),
+        "larger than can be",
+    ],
 )
 def test_what_breaks_the_protocol_ends_the_connection(bad: bytes, code: int) -> None:
     found = outcome(text(b"a"), bad)
