@@ -140,7 +140,7 @@ def test_every_line_is_in_canonical_form() -> None:
 def test_header_says_that_the_market_is_synthetic() -> None:
     header = lines()[0]
     assert header["market"] == "spot"
-    assert header["source"] == "synthetic:pytest_binance_replay.market seed=101"
+    assert header["source"] == "synthetic:pytest_binance_replay.market seed=109"
     assert header["recorded_at"] == "2026-11-20T10:00:00Z"
     assert set(header["streams"]) == {line["stream"] for line in frames()}
     assert len(header["streams"]) == len(SYMBOLS) * len(KEYS)

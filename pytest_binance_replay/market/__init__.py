@@ -2,8 +2,9 @@
 
 `exchange` is the engine: books of resting orders and the streams that follow from what
 happens to them, without any chance. `crowd` is a random source of what happens, shaped
-after recordings; `scenarios` and `crossings` say where it leads. `session` makes
-cassette lines of it: `play_actions` from a list of actions, `generate` from a seed.
+after recordings: when it acts, `arrivals` says, and at which price, `fair`;
+`scenarios` and `crossings` say where that leads. `session` makes cassette lines of it:
+`play_actions` from a list of actions, `generate` from a seed.
 
 All of it computes in integers, ticks of price and steps of quantity.
 """

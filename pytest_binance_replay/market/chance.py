@@ -87,6 +87,29 @@ class Chance:
             exponent += self.below(rare * _OCTAVE)
         return least * two_to(exponent) // _ONE
 
+    def parts(self, whole: int, least: int, most: int) -> list[int]:
+        """Break a number into parts of all orders of magnitude.
+
+        A part is broken off what is left, again and again.
+
+        Args:
+            whole: What they add up to.
+            least: No part is smaller, if the whole is not.
+            most: How many parts there are at the most.
+        """
+        bits = self._bits
+        parts: list[int] = []
+        while len(parts) < most - 1 and whole > 2 * least:
+            drawn = bits(_BITS)
+            # Squared, so that more of them are small.
+            part = least + ((whole - 2 * least) * drawn * drawn >> 2 * _BITS)
+            parts.append(part)
+            whole -= part
+        parts.append(whole)
+        if not bits(2):
+            parts.reverse()  # else the first ones tend to be the large ones
+        return parts
+
 
 def _position(mantissa: int) -> int:
     """Return n for the largest 2 ** (n / 64) that is not above a number in 1 to 2."""

@@ -63,8 +63,16 @@ class Instrument:
     @property
     def least_steps(self) -> int:
         """The smallest order that makes sense, worth some 6 of the quote asset."""
+        return self._steps_worth(6)
+
+    @property
+    def lot_steps(self) -> int:
+        """What a maker shows at least, worth some 1000 of the quote asset."""
+        return self._steps_worth(1000)
+
+    def _steps_worth(self, value: int) -> int:
         unit: int = 10 ** (self.price_decimals + self.quantity_decimals)
-        return max(1, -(-6 * unit // self.price))
+        return max(1, -(-value * unit // self.price))
 
     def stream(self, feature: str) -> str:
         """Return the name of one of its streams: `trade` gives `btcusdt@trade`."""

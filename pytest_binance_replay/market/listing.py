@@ -128,9 +128,9 @@ class Listing:
             case Take(side=side, quantity=quantity, is_forced=is_forced):
                 self.take(side, quantity, is_forced=is_forced)
 
-    def place(self, side: Side, price: int, quantity: int) -> None:
-        """Let an order wait; a price that would meet others becomes the nearest."""
-        self.book.place(side, price, quantity)
+    def place(self, side: Side, price: int, *quantities: int) -> None:
+        """Let orders wait; a price that would meet others becomes the nearest."""
+        self.book.place(side, price, *quantities)
         self._changed()
 
     def cancel(self, side: Side, price: int, quantity: int | None = None) -> None:

@@ -81,14 +81,14 @@ class BookSide:
         keys = self._keys[: -most - 1 : -1]
         return keys if self._sign > 0 else [-key for key in keys]
 
-    def add(self, price: int, quantity: int) -> None:
-        """Let an order wait, behind those of the same price."""
+    def add(self, price: int, *quantities: int) -> None:
+        """Let orders wait, behind those of the same price."""
         if price in self.totals:
-            self.totals[price] += quantity
-            self._orders[price].append(quantity)
+            self.totals[price] += sum(quantities)
+            self._orders[price].extend(quantities)
         else:
-            self.totals[price] = quantity
-            self._orders[price] = [quantity]
+            self.totals[price] = sum(quantities)
+            self._orders[price] = list(quantities)
             insort(self._keys, price * self._sign)
 
     def remove(self, price: int) -> None:
@@ -159,11 +159,11 @@ class LimitBook:
         """Return the best price that a new order may have without meeting others."""
         return self.asks.best - 1 if side == "bid" else self.bids.best + 1
 
-    def place(self, side: Side, price: int, quantity: int) -> None:
-        """Let an order wait; a price that would meet others becomes the nearest."""
+    def place(self, side: Side, price: int, *quantities: int) -> None:
+        """Let orders wait; a price that would meet others becomes the nearest."""
         nearest = self.nearest(side)
         price = max(1, min(price, nearest) if side == "bid" else max(price, nearest))
-        self.side(side).add(price, quantity)
+        self.side(side).add(price, *quantities)
         self._note(side, price)
 
     def cancel(self, side: Side, price: int, quantity: int | None = None) -> None:

@@ -220,7 +220,7 @@ def _reception(chance: Chance, start_us: int) -> Reception:
         late_us = chance.between(12_000, 45_000) if chance.happens(20) else 0
         return late_us + 5_000 + chance.below(1 + chance.below(4_000))
 
-    return Reception(latency_us, lambda: 2 + chance.below(58), start_us)
+    return Reception(latency_us, lambda: 1 + chance.below(16), start_us)
 
 
 def _trading(

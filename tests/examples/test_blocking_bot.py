@@ -13,8 +13,8 @@ from tests.examples.bot import DipBuyer
 
 pytestmark = pytest.mark.binance_replay("demo:spot", at_end="close")
 
-BUY = ("BUY", Decimal("96247.76"), 1795168824026)
-SELL = ("SELL", Decimal("96903.65"), 1795168844268)
+BUY = ("BUY", Decimal("96167.32"), 1795168824121)
+SELL = ("SELL", Decimal("96752.17"), 1795168844222)
 
 
 def test_trades_until_the_exchange_hangs_up(binance_replay: BinanceReplay) -> None:

@@ -13,8 +13,8 @@ from tests.examples.bot import DipBuyer, run
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.binance_replay("demo:spot")]
 
-BUY = ("BUY", Decimal("96247.76"), 1795168824026)
-SELL = ("SELL", Decimal("96903.65"), 1795168844268)
+BUY = ("BUY", Decimal("96167.32"), 1795168824121)
+SELL = ("SELL", Decimal("96752.17"), 1795168844222)
 
 
 async def test_buys_the_dip_and_sells_the_recovery(
@@ -41,9 +41,9 @@ async def test_waits_for_a_full_percent(binance_replay: BinanceReplay) -> None:
     bot = DipBuyer()
     running = asyncio.create_task(run(bot, binance_replay.ws_url))
     await binance_replay.wait_for_subscription("btcusdt@trade")
-    await binance_replay.play(until=lambda frame: b'"p":"96586.50' in frame.payload)
-    await binance_replay.until(lambda: bot.high == Decimal("97261.35"))
-    assert bot.orders == []  # 1 % is reached at 96288.7365
+    await binance_replay.play(until=lambda frame: b'"q":"0.01130' in frame.payload)
+    await binance_replay.until(lambda: bot.high == Decimal("97250.02"))
+    assert bot.orders == []  # 1 % is reached at 96277.5198
     await binance_replay.step(stream="btcusdt@trade")
     await binance_replay.until(lambda: bot.orders)
     assert bot.orders == [BUY]

@@ -25,8 +25,8 @@ async def test_buys_the_dip_and_sells_the_recovery(
     await binance_replay.until(lambda: len(bot.orders) == 2)
     running.cancel()
     assert bot.orders == [
-        ("BUY", Decimal("96247.76"), 1795168824026),
-        ("SELL", Decimal("96903.65"), 1795168844268),
+        ("BUY", Decimal("96167.32"), 1795168824121),
+        ("SELL", Decimal("96752.17"), 1795168844222),
     ]
 
 
@@ -41,5 +41,5 @@ def test_takes_the_trades_one_by_one(binance_replay: BinanceReplay) -> None:
             binance_replay.step(stream="btcusdt@trade").wait()
             event = json.loads(socket.recv(timeout=5), parse_float=Decimal)
             bot.on_trade(event["price"], event["trade_time"])
-    assert bot.orders == [("BUY", Decimal("96247.76"), 1795168824026)]
-    assert binance_replay.sent == {"btcusdt@trade": 15}
+    assert bot.orders == [("BUY", Decimal("96167.32"), 1795168824121)]
+    assert binance_replay.sent == {"btcusdt@trade": 31}
