@@ -113,17 +113,11 @@ class LoopThread:
 
     def ask(self, question: Callable[[], T]) -> T:
         """Call a function on the loop and return its answer."""
-        return question() if self._is_own_thread() else self.note(question).result()
-
-    def note(self, question: Callable[[], T]) -> concurrent.futures.Future[T]:
-        """Have a function called on the loop, before anything that happens from now on.
-
-        Returns:
-            Its answer, to be.
-        """
+        if self._is_own_thread():
+            return question()
         answer: concurrent.futures.Future[T] = concurrent.futures.Future()
         self._loop.call_soon_threadsafe(_answer, question, answer)
-        return answer
+        return answer.result()
 
     def _is_own_thread(self) -> bool:
         return threading.current_thread() is self._thread

@@ -121,7 +121,7 @@ class BinanceReplay:
         self._record_command = record_command
         self._handles: list[Handle[Any]] = []
         self._earlier: list[Exception] = []
-        self._final_clients: Callable[[], tuple[ClientRecord, ...]] | None = None
+        self._final_clients: tuple[ClientRecord, ...] | None = None
         self._last_look: Look | None = None
         self._closed = False
         self._host = host
@@ -603,12 +603,15 @@ class BinanceReplay:
 
     def test_is_over(self) -> None:
         """Take note that what clients do from now on is no longer the test's doing."""
-        if self._closed:
-            return
-        hub = self._stage.hub
-        # Who is not there yet cannot have vanished.
-        noted = self._thread.note(hub.records).result if hub.clients else tuple
-        self._final_clients = noted
+        if not self._closed:
+            # Who is not there yet cannot have vanished.
+            came = self._stage.hub.clients
+            self._final_clients = self._thread.call(self._let_go()) if came else ()
+
+    async def _let_go(self) -> tuple[ClientRecord, ...]:
+        records = self._stage.hub.records()
+        await self._stage.server.let_go()
+        return records
 
     def problems(self) -> list[Exception]:
         """Return what is wrong with the run, the cause before its consequences.
@@ -623,7 +626,7 @@ class BinanceReplay:
     def _problems_of_tape(self) -> list[Exception]:
         look = self._look()
         if self._final_clients is not None:
-            look = look._replace(clients=self._final_clients())
+            look = look._replace(clients=self._final_clients)
         return checks.find_problems(look, self._missing_errors(look), self._options)
 
     def _look(self) -> Look:

@@ -16,6 +16,7 @@ from weakref import WeakSet
 
 from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
+from websockets.protocol import State
 
 from pytest_binance_replay.errors import PortInUseError, SocketsBlockedError
 from pytest_binance_replay.handshake import Connection, make_response
@@ -207,6 +208,20 @@ class ReplayServer:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def let_go(self) -> None:
+        """Let those go who are going, for their own loop may soon stop for ever."""
+        for _ in range(2):  # to read what they have said, and to answer
+            await asyncio.sleep(0)  # noqa: TID251 - yields, does not wait
+        going = [
+            asyncio.ensure_future(connection.wait_closed())
+            for connection in self._connections
+            if connection.state is State.CLOSING
+        ]
+        if going:
+            _, left = await asyncio.wait(going, timeout=_CLOSING_SECONDS)
+            for one in left:
+                one.cancel()
 
     async def _stop_accepting(self) -> None:
         """Leave who knocks from now on to the next server on the port.

@@ -122,7 +122,11 @@ class UpstreamConnection:
         try:
             await self._work(socket)
         finally:
-            await socket.close()
+            try:
+                await socket.close()
+            finally:
+                # Whoever cancels the closing, too, leaves a line that nobody ends.
+                socket.transport.abort()
         raise AssertionError  # pragma: no cover - reading ends with an error only
 
     async def _work(self, socket: ClientConnection) -> None:
