@@ -100,6 +100,18 @@ def listen(host: str, port: int) -> socket.socket:
     return listener
 
 
+async def stop_accepting(*servers: Server) -> None:
+    """Leave who knocks from now on to the next server on the port.
+
+    To be awaited before a server is closed: a connection that asyncio took a moment
+    ago and has not handed over would be dropped unclosed if its server closed first.
+    """
+    loop = asyncio.get_running_loop()
+    for listener in chain.from_iterable(server.sockets for server in servers):
+        loop.remove_reader(listener.fileno())
+    await asyncio.sleep(0)  # noqa: TID251 - yields, does not wait
+
+
 class ReplayServer:
     """A Binance on a local port, playing a tape.
 
@@ -197,7 +209,10 @@ class ReplayServer:
 
     async def close(self) -> None:
         """Say good-bye to all clients, leave no task and no socket behind."""
-        await self._stop_accepting()
+        await asyncio.gather(*self._openings, return_exceptions=True)
+        await stop_accepting(*self._servers)
+        for server in self._servers:
+            server.close(close_connections=False)
         goodbyes = [
             asyncio.ensure_future(link.hang_up(1001, "")) for link in self._open_links()
         ]
@@ -222,20 +237,6 @@ class ReplayServer:
             _, left = await asyncio.wait(going, timeout=_CLOSING_SECONDS)
             for one in left:
                 one.cancel()
-
-    async def _stop_accepting(self) -> None:
-        """Leave who knocks from now on to the next server on the port.
-
-        A connection that asyncio took a moment ago and has not handed over would be
-        dropped unclosed if its server closed first.
-        """
-        await asyncio.gather(*self._openings, return_exceptions=True)
-        loop = asyncio.get_running_loop()
-        for listener in chain.from_iterable(server.sockets for server in self._servers):
-            loop.remove_reader(listener.fileno())
-        await asyncio.sleep(0)  # noqa: TID251 - yields, does not wait
-        for server in self._servers:
-            server.close(close_connections=False)
 
     async def _cut_all(self) -> None:
         """End what is still connected, also who has not said what for yet."""

@@ -14,6 +14,7 @@ from websockets.http11 import Request, Response
 
 from pytest_binance_replay.hosts import Upstream
 from pytest_binance_replay.recording.upstream import Patience
+from pytest_binance_replay.server import stop_accepting
 
 SHORT = Patience(
     open=1,
@@ -125,6 +126,7 @@ class Hostile:
 
     async def __aexit__(self, *_: object) -> None:
         assert self._server is not None
+        await stop_accepting(self._server)
         self._server.close()
         await self._server.wait_closed()
 

@@ -11,6 +11,7 @@ from websockets.asyncio.server import Server, ServerConnection, serve
 from pytest_binance_replay.background import LoopThread
 from pytest_binance_replay.guard import Redirect
 from pytest_binance_replay.handshake import make_response
+from pytest_binance_replay.server import stop_accepting
 from pytest_binance_replay.tls import Authority
 
 # Clients that trust somebody else hang up on it; that is their test, and no news.
@@ -52,6 +53,7 @@ class LandingPlace:
         """Close both ports."""
 
         async def close() -> None:
+            await stop_accepting(*self._servers)
             for server in self._servers:
                 server.close()
                 await server.wait_closed()
