@@ -99,6 +99,8 @@ def no_way_out(monkeypatch: pytest.MonkeyPatch) -> Iterator[socket.socket]:
         url = f"http://127.0.0.1:{proxy.getsockname()[1]}"
         for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
             monkeypatch.setenv(name, url)
+        # The first `urlopen` of a process keeps the proxies that it found.
+        monkeypatch.setattr(urllib.request, "_opener", None)
         yield proxy
         proxy.setblocking(False)
         with pytest.raises(BlockingIOError):
