@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 import os
 import sys
@@ -30,6 +31,11 @@ else:
     )
     settings.register_profile("explore", deadline=None, max_examples=2000)
     settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
+
+
+def pytest_configure() -> None:
+    """Say that there is no loop: pytest-asyncio would make one, and never close it."""
+    asyncio.set_event_loop(None)
 
 
 class ForeignConnectionError(BaseException):
