@@ -602,7 +602,7 @@ def _line_form(blanks: bytes) -> re.Pattern[bytes]:
 
 # What it splits a block into tells at once whether the block is nothing but frames.
 _CANONICAL_FRAME = re.compile(
-    rb'\{"t":(0|[1-9][0-9]{0,16}),("stream":"([^"\\\x00-\x1f]+)","data":\{.*\}\})\n'
+    rb'\{"t":(0|[1-9][0-9]{0,16}+),("stream":"([^"\\\x00-\x1f]++)","data":\{.*\}\})\n'
 )
 _CANONICAL_LINE = _line_form(b"")
 _SPACED_LINE = _line_form(rb"[ \t\r]*")
@@ -633,10 +633,11 @@ def parse_block(
     is_canonical = _CANONICAL_FRAME.search(raw) is not None  # as then most lines are
     if is_canonical and _is_utf8(raw):
         between, received, ends, names = _columns(_CANONICAL_FRAME.split(raw))
-        others = _parse_between(between, first_line, path) if any(between) else []
+        is_pure = not any(between)
+        others = [] if is_pure else _parse_between(between, first_line, path)
         if others is not None and (trusted or _end_with_data(raw, ends)):
             times_us = list(map(int, received))
-            lines = raw.count(b"\n") + (not raw.endswith(b"\n"))
+            lines = len(names) if is_pure else _count_lines(raw)
             return Batch(times_us, names, LineEnds(ends, names), others, lines=lines)
     form = _CANONICAL_LINE if is_canonical else _SPACED_LINE
     cuts: _Cuts = form.findall(raw)
@@ -648,6 +649,10 @@ def parse_block(
             times_us = list(map(int, times))
             return Batch(times_us, list(streams), list(objects), [], lines=len(cuts))
     return _parse_lines(raw, cuts, first_line, path)
+
+
+def _count_lines(raw: bytes) -> int:
+    return raw.count(b"\n") + (not raw.endswith(b"\n"))
 
 
 def _columns(parts: list[bytes]) -> tuple[list[bytes], ...]:

@@ -208,8 +208,16 @@ class Wire:
             self._offsets = list(accumulate(sizes, initial=0))
         return memoryview(self._data)[self._offsets[start] : self._offsets[stop]]
 
+    def left_out(self, start: int, stop: int) -> int:
+        """Count the frames of a part that the view's form cannot show."""
+        start, stop = self._part(start, stop)
+        return self._heads[start:stop].count(b"")
+
     def count(self, start: int, stop: int) -> Counter[bytes]:
-        """Count the same frames by stream key; the answer is not to be changed."""
+        """Count the frames of a part by stream key; the answer is not to be changed.
+
+        Frames that the view's form cannot show do not count.
+        """
         start, stop = self._part(start, stop)
         if start > 0 or stop < len(self._keys):
             return Counter(compress(self._keys[start:stop], self._heads[start:stop]))

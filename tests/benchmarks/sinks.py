@@ -21,7 +21,7 @@ _HANDSHAKE = (
     "GET {} HTTP/1.1\r\nHost: here\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
     "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Version: 13\r\n\r\n"
 )
-_CLOSE, _PING = 0x88, 0x89
+_TEXT, _CLOSE, _PING, _PONG = 0x81, 0x88, 0x89, 0x8A
 
 
 class Sink:
@@ -42,12 +42,16 @@ class Sink:
         while not head.endswith(b"\r\n\r\n"):
             head += self.line.recv(1)
         if say:
-            text = say.encode()
-            self.line.sendall(bytes((0x81, 0x80 | len(text), 0, 0, 0, 0)) + text)
+            self.send(_TEXT, say.encode())
         self.last = self.first
         self.bytes = 0
         self.arrivals: list[tuple[float, int]] = []
         self.kept: bytearray | None = bytearray() if keep else None
+
+    def send(self, opcode: int, payload: bytes | bytearray) -> None:
+        """Send a short frame, masked with zeros."""
+        head = bytes((opcode, 0x80 | len(payload), 0, 0, 0, 0))
+        self.line.sendall(head + payload)
 
     def read(self, buffer: bytearray) -> bool:
         """Take what is there; return whether there will be more."""
@@ -57,7 +61,10 @@ class Sink:
             return False
         if size == 0:
             return False
-        opcode = buffer[0]
+        opcode, length = buffer[0], buffer[1]
+        if opcode == _PING:
+            # A tape starts later for clients that seem not to listen yet.
+            self.send(_PONG, buffer[2 : 2 + length])
         if size < 200 and opcode in {_CLOSE, _PING}:
             return opcode != _CLOSE
         self.last = monotonic()
@@ -78,7 +85,7 @@ class Sink:
                 width = 2 if size == 126 else 8
                 size = int.from_bytes(data[at : at + width], "big")
                 at += width
-            if opcode == 0x81:
+            if opcode == _TEXT:
                 found.update(data[at : at + size])
             at += size
         return found.hexdigest()
