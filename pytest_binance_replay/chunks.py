@@ -46,6 +46,8 @@ class Chunks:
         file: The file, at its beginning.
         block_bytes: How much of a plain file is read at once.
         damaged: Makes the error for compressed data that is damaged.
+        offset: Where in the file to begin: at its start, or at a member of a
+            compressed one.
 
     Attributes:
         position: How much of the file has been read, bytes.
@@ -57,22 +59,40 @@ class Chunks:
         file: BinaryIO,
         block_bytes: int,
         damaged: Callable[[Compression, Exception], Exception],
+        offset: int = 0,
     ) -> None:
-        self.position = 0
+        self.position = offset
         self.is_cut = False
+        self._begin: int | None = None  # of the piece just given, as an offset
+        self._is_plain = True
         self._file = file
         self._block_bytes = block_bytes
         self._damaged = damaged
 
     def __iter__(self) -> Iterator[bytes]:
         head = self._file.read(4)
-        self._file.seek(0)
+        self._file.seek(self.position)
         compression = compression_of(head) if head else None
         if compression:
+            self._is_plain = False
             yield from self._members(compression)
         else:
             while data := self._read(self._block_bytes):
+                self._begin = self.position - len(data)
                 yield data
+
+    def begin_of(self, pending: int) -> int | None:
+        """Return the offset at which to begin in order to get what was given last.
+
+        Args:
+            pending: How many bytes of what was given before are wanted, too.
+
+        Returns:
+            None if one cannot begin there.
+        """
+        if self._begin is None or (pending and not self._is_plain):
+            return None
+        return self._begin - pending
 
     def _read(self, size: int) -> bytes:
         data = self._file.read(size)
@@ -86,11 +106,15 @@ class Chunks:
                 if member is None:
                     data = data.lstrip(b"\0")  # padding, as tapes and disks leave it
                     member = compression.decompressor() if data else None
+                    self._begin = self.position - len(data)
                     continue
                 try:
-                    yield member.decompress(data)
+                    piece = member.decompress(data)
                 except compression.damage as error:
                     raise self._damaged(compression, error) from None
+                if piece:
+                    yield piece
+                    self._begin = None
                 data = member.unused_data if member.eof else b""
                 member = None if member.eof else member
         self.is_cut = member is not None

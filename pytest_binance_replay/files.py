@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import accumulate, islice
 from pathlib import Path
-from typing import Any, NamedTuple, Self, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeAlias, TypeVar
 from weakref import WeakSet
 
 from pytest_binance_replay.cassette import (
@@ -41,7 +41,11 @@ from pytest_binance_replay.errors import (
     UnfinishedRecordingWarning,
 )
 from pytest_binance_replay.foreign import CassetteLines, ForeignCapture, open_foreign
+from pytest_binance_replay.places import START, Find, Place, Places
 from pytest_binance_replay.streams import Market, market_of_payload
+
+if TYPE_CHECKING:
+    from functools import _lru_cache_wrapper
 
 BLOCK_BYTES = 131_072
 """How much of a cassette is read at once."""
@@ -51,6 +55,8 @@ MAX_LINE_BYTES = 64 * 1024 * 1024
 
 OWN_RECORDER = "pytest-binance-replay"
 """How the ``recorder`` of cassettes begins that are sure to end with an end line."""
+
+T = TypeVar("T")
 
 Warn: TypeAlias = Callable[[BinanceReplayWarning], object]
 
@@ -100,34 +106,42 @@ class WholeLines:
     Args:
         path: A cassette file, plain, gzip or zstd.
         block_bytes: How much is read at once.
+        start: Where to begin.
 
     Attributes:
         next_line: Number of the first line of the next block, from 1; whoever parses a
             block moves it on, which spares counting the lines twice.
+        offset: Where in the file the last block begins; None if one cannot begin there.
         read_bytes: How much of the file has been read, as it is on disk.
         is_cut: Whether the file ends inside a line, or a compressed one inside a
             member; known after the last block.
     """
 
-    def __init__(self, path: Path, block_bytes: int = BLOCK_BYTES) -> None:
-        self.next_line = 1
+    def __init__(
+        self, path: Path, block_bytes: int = BLOCK_BYTES, *, start: Place = START
+    ) -> None:
+        self.next_line = start.line
+        self.offset: int | None = None
         self.read_bytes = 0
         self.is_cut = False
         self._path = path
         self._block_bytes = block_bytes
+        self._start = start
         self._pieces: list[bytes] = []  # of a line not yet whole
         self._size = 0
 
     def __iter__(self) -> Generator[bytes]:
-        begun = False  # blank lines stay with the first line, which may be a header
+        # Blank lines stay with the first line, which may be a header.
+        begun = self._start != START
         with open_file(self._path) as file:
-            chunks = Chunks(file, self._block_bytes, self._damaged)
-            for chunk in self._begin(iter(chunks)):
+            chunks = Chunks(file, self._block_bytes, self._damaged, self._start.offset)
+            for chunk in chunks if begun else self._begin(iter(chunks)):
                 self.read_bytes = chunks.position
                 end = chunk.rfind(b"\n") + 1
                 whole = b"".join([*self._pieces, chunk[:end]]) if end else b""
                 begun = begun or bool(whole.strip())
                 if begun and end:
+                    self.offset = chunks.begin_of(self._size)
                     yield whole
                     self._pieces, self._size = [], 0
                     self._keep(chunk[end:])
@@ -187,10 +201,7 @@ class _Start(NamedTuple):
 
 def _read_start(path: Path) -> _Start:
     """Read the start of a file, unless the file has not changed since it was read."""
-    state = _state_of(path)
-    if wall_us() - state.changed_us < _SETTLED_US:
-        return _start.__wrapped__(str(path), state)
-    return _start(str(path), state)
+    return _ask(_start, path)
 
 
 @lru_cache(maxsize=256)
@@ -209,6 +220,16 @@ def _start(path: str, _state: _State) -> _Start:
         advice = "Restore it from git, or record it: pytest --record-binance"
         raise CassetteFormatError(path, 0, "is empty", advice)
     return _Start(None, bool(captures))
+
+
+def _places_of(path: Path) -> Places:
+    """Return the places that are known of a file as it is now."""
+    return _ask(_places, path)
+
+
+@lru_cache(maxsize=64)
+def _places(_path: str, _state: _State) -> Places:
+    return Places()
 
 
 class _State(NamedTuple):
@@ -233,15 +254,23 @@ def _state_of(path: Path) -> _State:
     return _State(found.st_dev, found.st_ino, found.st_size, *times_ns)
 
 
+def _ask(remembered: _lru_cache_wrapper[T], path: Path) -> T:
+    """Ask for what is remembered of a file, if surely nothing of it has changed."""
+    state = _state_of(path)
+    is_settled = wall_us() - state.changed_us >= _SETTLED_US
+    return (remembered if is_settled else remembered.__wrapped__)(str(path), state)
+
+
 def _whole_lines(
     path: Path,
     captures: list[ForeignCapture],
     block_bytes: int = BLOCK_BYTES,
     warn: Warn | None = None,
+    start: Place = START,
 ) -> WholeLines | CassetteLines:
     if captures:
         return CassetteLines(captures, block_bytes, warn)
-    return WholeLines(path, block_bytes)
+    return WholeLines(path, block_bytes, start=start)
 
 
 def read_header(path: Path) -> Header:
@@ -325,9 +354,27 @@ class CassetteReader:
             CassetteFormatError: When a line is reached that is no cassette line, or
                 compressed data that is damaged.
         """
-        reading = self._in_order()
+        return self.batches_near(lambda _: START)[1]
+
+    def batches_near(self, find: Find) -> tuple[Place, Generator[Batch]]:
+        """Read all lines from a place on, as `batches` does.
+
+        Args:
+            find: Chooses one of the places that are known, of which there are more the
+                more of the file was read before.
+
+        Returns:
+            The place, and the batches behind it.
+
+        Raises:
+            CassetteNotFoundError: If the file is gone.
+            CassetteFormatError: As `batches`.
+        """
+        places = Places() if self._is_foreign else _places_of(self.path)
+        start = find(places)
+        reading = self._in_order(places, start)
         self._readings.add(reading)
-        return reading
+        return start, reading
 
     def lines(self) -> Generator[Line]:
         """Read all lines, the header first if there is one, with their own times.
@@ -345,14 +392,17 @@ class CassetteReader:
     def _lines(self) -> Generator[Line]:
         if self.has_header:
             yield self.header
-        for _, _, batch in self._blocks():
+        for _, _, _, batch in self._blocks(START):
             yield from _lines_of(batch)
 
-    def _in_order(self) -> Generator[Batch]:
-        latest_us = 0
+    def _in_order(self, places: Places, start: Place) -> Generator[Batch]:
+        _, _, frames, latest_us = start
         told = False
-        for first_line, raw, batch in self._blocks():
+        for offset, first_line, raw, batch in self._blocks(start):
+            if offset is not None:
+                places.note(Place(offset, first_line, frames, latest_us))
             times_us = batch.times_us
+            frames += len(times_us)
             if not times_us:
                 yield batch
             elif times_us[0] >= latest_us and times_us == sorted(times_us):
@@ -383,15 +433,20 @@ class CassetteReader:
         )
         return OutOfOrderWarning(str(self.path), number, back_us)
 
-    def _blocks(self) -> Iterator[tuple[int, bytes, Batch]]:
-        """Parse the whole lines; warn behind the last if it should not be the last."""
+    def _blocks(self, start: Place) -> Iterator[tuple[int | None, int, bytes, Batch]]:
+        """Parse the whole lines; warn behind the last if it should not be the last.
+
+        Yields:
+            Of each block its offset, None if one cannot begin there, the number of its
+            first line, its bytes and what they say.
+        """
         # A capture of another program's is read as the cassette that it would make.
         captures = open_foreign(self.path) if self._is_foreign else []
-        lines = _whole_lines(self.path, captures, self._block_bytes, self._warn)
-        frames = last_us = 0
+        lines = _whole_lines(self.path, captures, self._block_bytes, self._warn, start)
+        _, _, frames, last_us = start
         end: End | None = None
         for raw in lines:
-            first_line = lines.next_line
+            offset, first_line = lines.offset, lines.next_line
             batch, damage = self._parse_sound(first_line, raw)
             lines.next_line += batch.lines
             if _header_of(batch):
@@ -401,7 +456,7 @@ class CassetteReader:
                 last_us = batch.times_us[-1]
             end = _end_of(batch) or end
             if batch.times_us or batch.others:
-                yield first_line, raw, batch
+                yield offset, first_line, raw, batch
             if damage is not None:
                 raise damage
         if lines.is_cut:

@@ -329,6 +329,7 @@ class CassetteLines:
         self, captures: list[ForeignCapture], block_bytes: int, warn: Warn | None
     ) -> None:
         self.next_line = 1
+        self.offset: int | None = None
         self.is_cut = False
         self._captures = captures
         self._block_bytes = block_bytes

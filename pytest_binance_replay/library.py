@@ -6,7 +6,7 @@ of them on one time line and says which markets, streams and REST answers there 
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
@@ -24,18 +24,27 @@ from pytest_binance_replay.files import (
     read_header,
     summarise,
 )
+from pytest_binance_replay.places import START
 from pytest_binance_replay.protocols.simple import native_names
 from pytest_binance_replay.streams import market_of_payload
 from pytest_binance_replay.tape import merge_batches
 from pytest_binance_replay.timeline import Loop, rebased
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import (
+        Callable,
+        Generator,
+        Iterable,
+        Iterator,
+        Mapping,
+        Sequence,
+    )
     from pathlib import Path
 
     from pytest_binance_replay.derived.recipes import Recipe
     from pytest_binance_replay.errors import BinanceReplayWarning
     from pytest_binance_replay.journal import Missing
+    from pytest_binance_replay.places import Find, Place
     from pytest_binance_replay.streams import Market
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -141,6 +150,17 @@ class CassetteSource:
         with self._named(), CassetteReader(self.path, warn=self._warn_named) as reader:
             yield from reader.batches()
 
+    def batches_near(self, find: Find) -> tuple[Place, Iterator[Batch]]:
+        """Read all frames from a known place on, see `CassetteReader.batches_near`."""
+        with self._named():
+            reader = CassetteReader(self.path, warn=self._warn_named)
+            place, batches = reader.batches_near(find)
+        return place, self._named_batches(batches)
+
+    def _named_batches(self, batches: Generator[Batch]) -> Iterator[Batch]:
+        with self._named(), closing(batches):
+            yield from batches
+
     def rest_answers(self) -> Sequence[RestAnswer]:
         """Return the recorded REST answers, oldest first."""
         return self._summarise().rest
@@ -237,6 +257,7 @@ class Library:
             streams[market or "spot"] = set()
         self.catalogue = Catalogue(streams, self._routes(routes))
         self._read: Callable[[], Iterator[Batch]] = self.batches
+        self._is_as_recorded = True
 
     def _routes(self, routes: Routes | None) -> Mapping[Market, Routes]:
         if routes is not None:
@@ -248,6 +269,20 @@ class Library:
     def batches(self) -> Iterator[Batch]:
         """Read all frames of all sources, from the first."""
         return merge_batches([self._keyed(source) for source in self.sources])
+
+    def batches_near(self, find: Find) -> tuple[Place, Iterator[Batch]]:
+        """Read the tape from a place on, which a tape of one cassette has.
+
+        Args:
+            find: Chooses one of the places that are known.
+
+        Returns:
+            The place, and what follows it.
+        """
+        source = self.sources[0] if len(self.sources) == 1 else None
+        if isinstance(source, CassetteSource) and self._is_as_recorded:
+            return source.batches_near(find)
+        return START, self._read()
 
     def _keyed(self, source: Source) -> Iterator[Batch]:
         prefix = self.catalogue.prefix(source.market)
@@ -269,6 +304,7 @@ class Library:
                 the recorded times.
         """
         origin = self.catalogue.origin
+        self._is_as_recorded = not loop and now_us is None
         if now_us is not None:
             start_us = _Once(now_us)
             self._read = lambda: rebased(self.batches(), origin, start_us)

@@ -362,6 +362,9 @@ class BinanceReplay:
     def seek(self, to: float | str | datetime | Position) -> Handle[Position]:
         """Wind the tape elsewhere without releasing what lies between.
 
+        Of a single cassette that this process has read before, only what lies near the
+        place is read, unless streams are derived from it.
+
         Args:
             to: A number of seconds from the start of the tape, text such as `"90s"`,
                 `"+5s"` or `"-5s"` (the last two from where the tape stands), an

@@ -84,8 +84,10 @@ def open_stage(
     """
     store = SpillFile()
     opener = _opener(library, options)
-    loom = Loom(opener, library.catalogue, library.rest_answers)
-    tape = _lay_tape(loom.batches, options, store)
+    loom = Loom(
+        opener, library.catalogue, library.rest_answers, open_near=library.batches_near
+    )
+    tape = _lay_tape(loom, options, store)
     hub = Hub(tape, library.catalogue, loom)
     clock = RealClock(loop)
     player = Player(tape, hub, clock, speed=options.speed, lag=options.lag)
@@ -111,14 +113,13 @@ def _opener(library: Library, options: Options) -> Callable[[], Iterator[Batch]]
     )
 
 
-def _lay_tape(
-    opener: Callable[[], Iterator[Batch]], options: Options, store: SpillFile
-) -> Tape:
+def _lay_tape(loom: Loom, options: Options, store: SpillFile) -> Tape:
     is_looped = options.at_end == "loop"
     max_gap = options.max_gap
     return Tape(
-        opener,
+        loom.batches,
         store,
+        open_near=loom.batches_near,
         max_gap_us=None if max_gap is None else round(max_gap * 1e6),
         endless=is_looped,
     )

@@ -19,10 +19,13 @@ from typing import TYPE_CHECKING, Protocol
 
 from pytest_binance_replay.cassette import Batch
 from pytest_binance_replay.errors import ReplayError
+from pytest_binance_replay.places import START
 from pytest_binance_replay.wire import Block
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
+
+    from pytest_binance_replay.places import Find, Place
 
 WINDOW_BLOCKS = 16
 """How many blocks stay in memory; a block holds about 128 kB of cassette."""
@@ -115,6 +118,8 @@ class Tape:
         max_gap_us: The longest silence between two frames on the tape's own time
             line, in microseconds; None keeps all of them.
         endless: Whether the frames start anew at the end, as a looped tape's do.
+        open_near: Starts reading from a place that it is asked for; None reads from
+            the first frame always.
 
     Attributes:
         released: How many frames lie before the position.
@@ -132,8 +137,10 @@ class Tape:
         *,
         max_gap_us: int | None = None,
         endless: bool = False,
+        open_near: Callable[[Find], tuple[Place, Iterator[Batch]]] | None = None,
     ) -> None:
         self._open_batches = open_batches
+        self._open_near = open_near or (lambda _: (START, open_batches()))
         self._store = store
         self._max_gap_us = max_gap_us
         self.endless = endless
@@ -303,7 +310,10 @@ class Tape:
 
     def seek_time(self, time_us: int) -> None:
         """Stand before the first frame received at a time or later."""
-        self._seek(lambda block: block.first + bisect_left(block.times_us, time_us))
+        self._seek(
+            lambda places: places.before_time(time_us),
+            lambda block: block.first + bisect_left(block.times_us, time_us),
+        )
 
     def seek_frame(self, number: int) -> None:
         """Stand before a frame; at the end if there are not so many.
@@ -311,7 +321,10 @@ class Tape:
         Args:
             number: Its number as a position counts, without derived frames.
         """
-        self._seek(lambda block: self._place_of(number, block))
+        self._seek(
+            lambda places: places.before_frame(number),
+            lambda block: self._place_of(number, block),
+        )
 
     def _place_of(self, number: int, block: Block) -> int:
         row = number + self._derived_before(block.first)
@@ -319,11 +332,13 @@ class Tape:
             row += place <= row
         return min(max(row, block.first), block.end)
 
-    def _seek(self, place: Callable[[Block], int]) -> None:
+    def _seek(self, find: Find, place: Callable[[Block], int]) -> None:
+        self._start_us = self.start_us  # as long as the start is still ahead
         self._rewind()
-        self.released = 0
+        begin, self._batches = self._open_near(find)
+        self._read_frames = self.released = self.wound_to = begin.frames
+        self._time_us = begin.latest_us or None
         self.counts.clear()
-        self.wound_to = 0
         while (head := self.head()) is not None:
             block, _ = head
             self.released = place(block)

@@ -33,6 +33,7 @@ CORE = (
         "editing",
         "levels",
         "naming",
+        "places",
         "recording.continuity",
         "recording.handover",
         "sides",

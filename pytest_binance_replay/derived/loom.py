@@ -12,6 +12,7 @@ from pytest_binance_replay.derived.depth import MergedDiffs
 from pytest_binance_replay.derived.members import open_maker
 from pytest_binance_replay.derived.pictures import Pictures, Tops, snapshots_among
 from pytest_binance_replay.derived.recipes import find_recipe
+from pytest_binance_replay.places import START
 from pytest_binance_replay.tape import MOVE, SEAM, WovenBatch
 from pytest_binance_replay.wire import stream_key
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from pytest_binance_replay.derived.making import Maker
     from pytest_binance_replay.derived.pictures import Taken
     from pytest_binance_replay.derived.recipes import Recipe
+    from pytest_binance_replay.places import Find, Place
     from pytest_binance_replay.streams import Market
 
 _Made = tuple[int, bytes, bytes]
@@ -37,6 +39,7 @@ class Loom:
         open_batches: Starts reading the tape from its first frame.
         catalogue: What the tape holds.
         answers: Returns the recorded REST answers; asked when a snapshot is needed.
+        open_near: Starts reading the tape from a place; None from the first frame.
 
     Attributes:
         recipes: What is derived, by stream key.
@@ -47,9 +50,12 @@ class Loom:
         open_batches: Callable[[], Iterator[Batch]],
         catalogue: Catalogue,
         answers: Callable[[], Iterable[RestAnswer]] = tuple,
+        *,
+        open_near: Callable[[Find], tuple[Place, Iterator[Batch]]] | None = None,
     ) -> None:
         self.recipes: dict[bytes, Recipe] = {}
         self._open_batches = open_batches
+        self._open_near = open_near
         self._catalogue = catalogue
         self._answers = answers
         self._taken: Mapping[BookKey, Sequence[Taken]] | None = None
@@ -108,6 +114,19 @@ class Loom:
             for key, recipe in self.recipes.items()
         }
         return _Weaving(makers, sources).weave(self._open_batches())
+
+    def batches_near(self, find: Find) -> tuple[Place, Iterator[Batch]]:
+        """Read the tape from a place on; what is derived, needs all that lies before.
+
+        Args:
+            find: Chooses one of the places that are known.
+
+        Returns:
+            The place, and what follows it.
+        """
+        if self.recipes or self._open_near is None:
+            return START, self.batches()
+        return self._open_near(find)
 
     def _open(self, recipe: Recipe) -> Maker:
         if recipe.way == "diffs":

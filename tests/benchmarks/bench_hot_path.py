@@ -22,12 +22,12 @@ from pathlib import Path
 from resource import RUSAGE_CHILDREN, getrusage
 from statistics import median
 from tempfile import TemporaryDirectory
-from time import perf_counter
+from time import perf_counter, sleep
 
 from websockets.asyncio.client import connect
 from websockets.asyncio.server import Server, serve
 
-from pytest_binance_replay import ReplayFactory
+from pytest_binance_replay import BinanceReplay, Position, ReplayFactory
 from pytest_binance_replay.files import CassetteReader, read_frames
 from pytest_binance_replay.wire import text_frame
 from pytest_binance_replay.writer import CassetteWriter
@@ -79,6 +79,11 @@ class Bench:
                 pairs.append((ours(), yardstick))
             else:
                 pairs.append((ours(), theirs()))
+        return self.told(pairs)
+
+    @staticmethod
+    def told(pairs: list[Pair]) -> str:
+        """Return medians and ratio of pairs, for a row."""
         ratios = sorted(a / b for a, b in pairs)
         spread = f"({ratios[0]:.3g} to {ratios[-1]:.3g})"
         ours_, theirs_ = (median(column) for column in zip(*pairs, strict=True))
@@ -243,6 +248,28 @@ def zstandard(bench: Bench) -> str:
     return compressed(bench, ".jsonl.zst")
 
 
+def winding(bench: Bench) -> str:
+    """ms to wind a million frames near their end, once read; the first time"""
+    session = bench.session(MILLION)
+    pairs: list[Pair] = []
+    factory = ReplayFactory(bench.folder)
+    sleep(3)  # a file just made counts as one that may change unseen
+
+    def measure(replay: BinanceReplay, share: float) -> float:
+        started = perf_counter()
+        replay.seek(Position(int(share * session.frames), None)).wait(60)
+        return (perf_counter() - started) * 1000
+
+    for number in range(bench.pairs):
+        unread = bench.folder / f"unread-{number}.jsonl"
+        unread.symlink_to(session.path)
+        replay = factory(unread, speed="asap")
+        first = measure(replay, 0.99)
+        pairs.append((measure(replay, 0.98), first))
+    factory.close()
+    return bench.told(pairs)
+
+
 # Pacing
 
 
@@ -400,7 +427,7 @@ ROWS: dict[str, Callable[[Bench], str]] = {
     for row in (
         *(one_client, ten_clients, hundred_clients, ten_subsets, simple_protocol),
         *(in_one_process, beside_a_slow_one, memory, memory_by_size),
-        *(gzipped, zstandard, drift, lateness, lateness_beside_a_busy_bot),
+        *(gzipped, zstandard, winding, drift, lateness, lateness_beside_a_busy_bot),
         *(fixture, collection, same_bytes),
     )
 }
