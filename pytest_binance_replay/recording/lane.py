@@ -90,6 +90,7 @@ class Lane:
         self._tasks: set[asyncio.Task[NoReturn]] = set()
         self._current: UpstreamConnection | None = None
         self._handover: Handover | None = None
+        self._lost: str | None = None  # why nothing comes, while nothing does
         self._shutdown = asyncio.Event()
         self._handed_over = asyncio.Event()
         self.acknowledged: asyncio.Future[None] = self._loop.create_future()
@@ -181,7 +182,10 @@ class Lane:
             self._current = attempt.connection
             lost = await self._failure(attempt)
             if lost is None:
+                self._note_return()
                 return attempt
+            if self._lost is None and self.acknowledged.done():
+                self._note_loss(lost.reason)  # it brought something, but not all
             seconds = max(next(self._delays), lost.retry_seconds or 0)
             if self._loop.time() + seconds > deadline:
                 raise self._given_up(lost, limit_seconds)
@@ -210,14 +214,22 @@ class Lane:
 
     async def _come_back(self, attempt: _Attempt, reason: str) -> _Attempt:
         """Make a lost connection anew."""
-        self._sink.mark("disconnected", reason=reason, connection=self._number)
+        self._note_loss(reason)
         self._shutdown.clear()
         await self._end(attempt.task)
         # Even the first attempt is delayed, for all who were cut come at once.
         await self._clock.sleep_until(self._loop.time() + next(self._delays))
-        successor = await self._connect(self._patience.again)
-        self._sink.mark("reconnected", reason=reason, connection=self._number)
-        return successor
+        return await self._connect(self._patience.again)
+
+    def _note_loss(self, reason: str) -> None:
+        self._lost = reason
+        self._sink.mark("disconnected", reason=reason, connection=self._number)
+
+    def _note_return(self) -> None:
+        """Say, before the first message that came again, that they come again."""
+        reason, self._lost = self._lost, None
+        if reason is not None:
+            self._sink.mark("reconnected", reason=reason, connection=self._number)
 
     async def _end(self, *tasks: asyncio.Task[NoReturn]) -> None:
         for task in tasks:
@@ -286,6 +298,8 @@ class Lane:
             self._sink.foreign()
         elif self._handover is None:
             if connection is self._current:
+                if self._lost is not None:
+                    self._note_return()
                 self._sink.frame(stream, payload, time_us)
         else:
             self._pass(self._handover, connection, message, time_us)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 from websockets.exceptions import ConnectionClosedError
 from websockets.frames import Close
 
+from pytest_binance_replay.cassette import Frame, Mark
 from pytest_binance_replay.errors import CaptureError, UpstreamError
 from pytest_binance_replay.hosts import Upstream
 from pytest_binance_replay.recording.capture import plan_capture
@@ -24,6 +26,7 @@ from tests.integration.recording import (
     make_recorder,
     marks,
     payloads,
+    read,
     trade,
 )
 
@@ -74,6 +77,36 @@ async def test_a_lost_connection_comes_back_and_is_marked(
     assert payloads(path) == [trade(1), trade(2), trade(3)]
     expected = {"reason": reason, "connection": 1}
     assert marks(path) == [("disconnected", expected), ("reconnected", expected)]
+
+
+@pytest.mark.asyncio
+async def test_messages_of_a_new_connection_follow_the_mark_of_it(
+    tmp_path: Path,
+) -> None:
+    """Even where they come before its streams are acknowledged, or never are."""
+
+    def early(number: int, then: Callable[[Seat], Awaitable[None]]) -> Script:
+        async def script(seat: Seat) -> None:
+            await seat.hear()
+            await seat.send(TRADES, trade(number))
+            await then(seat)
+
+        return script
+
+    async def break_off(seat: Seat) -> None:
+        await seat.connection.ping()
+        seat.drop()
+
+    path = tmp_path / "dip.jsonl"
+    scripts = sends(1, then="drop"), early(2, break_off), early(3, Seat.hold)
+    async with Hostile(*scripts) as hostile:
+        await record(hostile, path, 3)
+    lines = [line for line in read(path) if isinstance(line, Frame | Mark)]
+    assert [x.name if isinstance(x, Mark) else x.payload for x in lines] == [
+        trade(1),
+        *("disconnected", "reconnected", trade(2)),
+        *("disconnected", "reconnected", trade(3)),
+    ]
 
 
 @pytest.mark.asyncio
