@@ -161,11 +161,18 @@ class Handle(Generic[T]):
     Args:
         future: What will be done.
         wanted: What is being waited for, in words.
+        seen: Says what there is instead, to whoever gives up waiting.
     """
 
-    def __init__(self, future: concurrent.futures.Future[T], wanted: str) -> None:
+    def __init__(
+        self,
+        future: concurrent.futures.Future[T],
+        wanted: str,
+        seen: Callable[[], str] = lambda: "it is still under way",
+    ) -> None:
         self._future = future
         self._wanted = wanted
+        self._describe = seen
         self._seen = False
 
     def done(self) -> bool:
@@ -185,8 +192,8 @@ class Handle(Generic[T]):
         """
         __tracebackhide__ = True
         if not _block_until_done(self._future, timeout):
-            hint = f"{_blocking_hint()}it is still under way"
-            raise WaitTimeoutError(timeout or 0.0, self._wanted, hint)
+            seen = f"{_blocking_hint()}{self._describe()}"
+            raise WaitTimeoutError(timeout or 0.0, self._wanted, seen)
         try:
             return self._outcome()
         except WaitTimeoutError as error:
@@ -256,12 +263,11 @@ class PolledHandle(Handle[T]):
         finish: Callable[[object], Coroutine[Any, Any, T]],
         busy: Callable[[], bool] = lambda: False,
     ) -> None:
-        super().__init__(concurrent.futures.Future(), wanted)
+        super().__init__(concurrent.futures.Future(), wanted, seen)
         self._thread = thread
         self._predicate = predicate
         self._tick = tick
         self._timeout = timeout
-        self._describe = seen
         self._finish = finish
         self._busy = busy
         self._asked = False

@@ -361,6 +361,13 @@ class Control:
         except TimeoutError:
             return
 
+    def under_way(self) -> str:
+        """Say in a line why an order may not be done yet."""
+        asked = self._start_after <= self.hub.asked
+        begun = asked if self._start_after else self.hub.subscriptions_made > 0
+        shut = f" ({self._gate()})" if self._is_gated and not begun else ""
+        return f"it is still under way{shut}; {self.seen()}"
+
     def seen(self) -> str:
         """Say in a line who is connected and where the tape stands."""
         clients = "; ".join(map(str, self.hub.records())) or "no client ever connected"

@@ -678,7 +678,11 @@ class BinanceReplay:
         if self._closed:
             work.close()
             raise ReplayClosedError(wanted)
-        handle: Handle[Any] = Handle(self._thread.submit(work), wanted)
+        handle: Handle[Any] = Handle(
+            self._thread.submit(work),
+            wanted,
+            seen=lambda: self._ask(self._control.under_way),
+        )
         self._handles.append(handle)
         return handle
 

@@ -182,6 +182,23 @@ def test_content_that_never_comes_is_told(replay: BinanceReplay) -> None:
         replay.play(until=lambda: False).wait(0.01)
 
 
+@pytest.mark.parametrize(
+    ("start_after", "lacking"),
+    [((), "nobody subscribed yet"), ((ETH,), "nobody asked for ethusdt@trade yet")],
+)
+def test_giving_up_early_tells_what_a_play_waits_for(
+    open_replay: OpenReplay, start_after: tuple[str, ...], lacking: str
+) -> None:
+    replay = open_replay(FRAMES, start_after=start_after)
+    playing = replay.play()
+    with pytest.raises(WaitTimeoutError) as late:
+        playing.wait(0.001)
+    assert late.value.seen == (
+        f"it is still under way ({lacking}); the tape stands at {replay.position}; "
+        "no client ever connected"
+    )
+
+
 def test_an_error_while_playing_is_told_to_who_waits_to_be_content(
     open_replay: OpenReplay, broken: Path
 ) -> None:
