@@ -549,6 +549,24 @@ class ExchangeBlockedError(ReplayError, RuntimeError):
         )
 
 
+class OutputError(ReplayError, OSError):
+    """What a command has found out cannot be written.
+
+    Attributes:
+        reason: What the system says.
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return (
+            f"the output cannot be written: {self.reason}. Make room, or send it "
+            "elsewhere."
+        )
+
+
 class SocketsBlockedError(ReplayError, RuntimeError):
     """Something keeps the replay server from opening a socket on this machine.
 

@@ -94,13 +94,15 @@ class ToCount:
     Args:
         count: How many, 1 or more.
         key: The stream key that counts; None counts every frame.
+        note: What is to be known of that stream if the tape ends before.
     """
 
     ends_with_tape = False
 
-    def __init__(self, count: int, key: bytes | None = None) -> None:
+    def __init__(self, count: int, key: bytes | None = None, note: str = "") -> None:
         self._left = count
         self._key = key
+        self._note = note
 
     def stop_in(self, block: Block, index: int) -> int:
         """Stop behind the last frame that is wanted."""
@@ -117,7 +119,7 @@ class ToCount:
 
     def __str__(self) -> str:
         name = "" if self._key is None else f" of {self._key.decode()!r}"
-        return f"{self._left} more frame{'s'[: self._left != 1]}{name}"
+        return f"{self._left} more frame{'s'[: self._left != 1]}{name}{self._note}"
 
 
 class ToFrame:

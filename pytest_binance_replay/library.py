@@ -334,6 +334,10 @@ class Library:
             return True
         return any(s.market == market and s.really_has(name) for s in self.sources)
 
+    def offers(self, market: Market, name: str) -> bool:
+        """Return whether a stream is on the tape, or can be derived."""
+        return self.has(market, name) or self._recipe(market, name) is not None
+
     def market_of(self, name: str) -> Market:
         """Return the market that a stream belongs to.
 
@@ -354,8 +358,7 @@ class Library:
             case "stream" | "case":
                 return not self.has(missing.market, missing.asked)
             case "route":
-                held = self.has(missing.market, missing.asked)
-                return held or self._recipe(missing.market, missing.asked) is not None
+                return self.offers(missing.market, missing.asked)
             case "pair":
                 pair, _, stream = missing.asked.rpartition("-")
                 names = native_names(pair, stream)

@@ -335,8 +335,18 @@ def _replays_of(item: pytest.Item) -> Iterable[BinanceReplay]:
     """Return the test's own replay, and those that it or its fixtures started."""
     replay = item.stash.get(_REPLAY, None)
     own = () if replay is None else (replay,)
-    if "binance_replay_factory" not in getattr(item, "fixturenames", ()):
+    if not _asks_for_the_factory(item):
         return own
     factory = item.config.stash.get(_FACTORY, None)
     running = () if factory is None else factory.running
     return (*own, *(other for other in running if other is not replay))
+
+
+def _asks_for_the_factory(item: pytest.Item) -> bool:
+    """Tell whether a test, or a fixture of its own, does what our fixture does."""
+    info = getattr(item, "_fixtureinfo", None)
+    definitions = getattr(info, "name2fixturedefs", {})
+    asked = {name: found[-1].argnames for name, found in definitions.items()}
+    asked.pop("binance_replay", None)
+    wanted = (getattr(info, "argnames", ()), *asked.values())
+    return any("binance_replay_factory" in names for names in wanted)

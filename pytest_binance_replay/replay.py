@@ -28,6 +28,7 @@ from pytest_binance_replay.report import describe
 from pytest_binance_replay.secure import SecurePort
 from pytest_binance_replay.server import listen
 from pytest_binance_replay.stage import open_stage
+from pytest_binance_replay.streams import nearest_streams
 from pytest_binance_replay.tape import Position
 from pytest_binance_replay.tls import Authority
 from pytest_binance_replay.wire import stream_key
@@ -347,8 +348,8 @@ class BinanceReplay:
         if n < 1:
             msg = f"step({n}): expected 1 or more"
             raise ValueError(msg)
-        key = None if stream is None else self._awaited_key(stream)
-        return self._order(self._control.step(ToCount(n, key)), f"step({n})")
+        goal = ToCount(n) if stream is None else self._frames_of(stream, n)
+        return self._order(self._control.step(goal), f"step({n})")
 
     def advance(self, seconds: float | str) -> Handle[Position]:
         """Move the tape's own time on, and release what is due by then.
@@ -715,11 +716,19 @@ class BinanceReplay:
         market = self._market_of(stream)
         return stream_key(stream, self._stage.library.catalogue.prefix(market))
 
-    def _awaited_key(self, stream: str) -> bytes:
-        """Return the key of a stream to stop at; see to it that there is one."""
+    def _frames_of(self, stream: str, count: int) -> ToCount:
+        """Return frames of a stream as a goal; see to it that there is such a stream.
+
+        One that is not there may yet be pushed, so that it is no error to name it.
+        """
         market, hub = self._market_of(stream), self._stage.hub
         self._ask(lambda: hub.derive(market, [stream]))
-        return self._key(stream)
+        library, note = self._stage.library, ""
+        if not library.offers(market, stream):
+            near = nearest_streams(stream, library.catalogue.streams[market])
+            meant = f"; did you mean {' or '.join(near)}?" if near else ""
+            note = f" (no cassette has that stream{meant})"
+        return ToCount(count, self._key(stream), note)
 
     def _goal(self, until: Until | None) -> Goal:
         if until is None:
@@ -727,7 +736,7 @@ class BinanceReplay:
         if callable(until):
             return ToFrame(until, self._frame_at)
         if isinstance(until, str) and ("@" in until or until.startswith("!")):
-            return ToCount(1, self._awaited_key(until))
+            return self._frames_of(until, 1)
         time_us = parse_moment(f"play(until={until!r})", until, self._stage.tape)
         return ToTime(self._ask(time_us))
 

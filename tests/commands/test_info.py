@@ -108,3 +108,17 @@ def test_git_diff_shows_what_changed_in_a_compressed_recording() -> None:
     write("a.jsonl.gz", lines_of(SPOT)[:-2])
     done = subprocess.run(["git", "diff"], check=True, capture_output=True, text=True)
     assert {"-frames: 21", "+frames: 20", "-finished: yes"} < {*done.stdout.split("\n")}
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no disk is always full")
+def test_what_cannot_be_written_is_no_success() -> None:
+    command = [sys.executable, "-m", "pytest_binance_replay", "info", "demo:spot"]
+    with Path("/dev/full").open("w", encoding="utf-8") as full:
+        done = subprocess.run(
+            command, stdout=full, stderr=subprocess.PIPE, text=True, check=False
+        )
+    assert done.returncode == 2
+    assert done.stderr == (
+        "the output cannot be written: No space left on device. Make room, or send it "
+        "elsewhere.\n"
+    )

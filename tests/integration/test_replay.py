@@ -604,6 +604,19 @@ def test_the_error_of_an_order_that_nobody_waited_for_is_a_problem(
     assert replay.problems() == []
 
 
+def test_a_stream_that_was_misspelt_is_said_to_be_none(replay: BinanceReplay) -> None:
+    misspelt = TRADES.replace("@trade", "@trades")
+    with pytest.raises(TapeEndedError) as raised:
+        replay.step(stream=misspelt).wait()
+    assert (
+        f"before 1 more frame of '{misspelt}' (no cassette has that stream; did you "
+        f"mean {TRADES}"
+    ) in str(raised.value)
+    with pytest.raises(TapeEndedError) as raised:
+        replay.step(9999, stream=TRADES).wait()
+    assert "no cassette has" not in str(raised.value)
+
+
 def test_a_wait_that_nobody_waited_for_is_a_problem(replay: BinanceReplay) -> None:
     replay.until(lambda: True)
     (problem,) = replay.problems()

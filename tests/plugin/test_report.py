@@ -84,6 +84,29 @@ def test_a_failed_test_shows_the_servers_it_started(pytester: pytest.Pytester) -
     )
 
 
+def test_a_failed_test_shows_no_server_of_others(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        """
+        import pytest
+
+        @pytest.fixture(scope="module")
+        def shared(binance_replay_factory):
+            return binance_replay_factory("demo:spot")
+
+        def test_of_the_shared(shared):
+            assert False
+
+        @pytest.mark.binance_replay("dip")
+        def test_it(binance_replay):
+            assert False
+        """
+    )
+    result = pytester.runpytest_inprocess()
+    result.assert_outcomes(failed=2)
+    shown = [line for line in result.outlines if line.startswith("cassette: ")]
+    assert shown == ["cassette: demo:spot", "cassette: recordings/dip.jsonl"]
+
+
 def test_the_section_is_part_of_machine_readable_reports(
     pytester: pytest.Pytester,
 ) -> None:
