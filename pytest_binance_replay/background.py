@@ -63,6 +63,10 @@ class _SteadyLoop(asyncio.SelectorEventLoop):
         return monotonic_seconds()
 
 
+class _ServerThread(threading.Thread):
+    """The thread of a server's loop; who runs on it cannot wait for the server."""
+
+
 class LoopThread:
     """An event loop that runs on a daemon thread until it is stopped.
 
@@ -73,7 +77,7 @@ class LoopThread:
     def __init__(self) -> None:
         _try_a_socket()
         self._loop = _SteadyLoop()
-        self._thread = threading.Thread(
+        self._thread = _ServerThread(
             target=self._run, name="binance-replay", daemon=True
         )
         self._thread.start()
@@ -341,18 +345,16 @@ def _block_until_done(
     future: concurrent.futures.Future[Any], timeout: float | None
 ) -> bool:
     """Wait for a future of another thread by blocking; tell whether it is done."""
-    if not future.done() and _is_a_servers_loop_running():
+    if not future.done() and _is_on_a_servers_thread():
         raise RuntimeError(_OWN_THREAD)
     done = threading.Event()
     future.add_done_callback(lambda _: done.set())
     return done.wait(timeout)
 
 
-def _is_a_servers_loop_running() -> bool:
-    try:
-        return isinstance(asyncio.get_running_loop(), _SteadyLoop)
-    except RuntimeError:
-        return False
+def _is_on_a_servers_thread() -> bool:
+    # Not asked of asyncio: all greenlets of gevent, its threads too, share one loop.
+    return isinstance(threading.current_thread(), _ServerThread)
 
 
 async def _until_done(future: concurrent.futures.Future[Any]) -> None:

@@ -264,9 +264,12 @@ _LATER: dict[str, tuple[_Target, ...]] = {
 
 
 def _socket_class() -> type:
-    """Return Python's own class, also while pytest-socket shows another."""
+    """Return Python's own class, also while pytest-socket shows another.
+
+    Where gevent has put one of its own in its place, that one is what all use.
+    """
     kinds = socket.socket.__mro__
-    return next(kind for kind in kinds if kind.__module__ == "socket")
+    return next((kind for kind in kinds if kind.__module__ == "socket"), kinds[0])
 
 
 class Hooks:

@@ -145,6 +145,20 @@ def test_a_handle_must_not_be_waited_for_on_the_servers_thread(
     handle.cancel()
 
 
+def test_who_shares_the_servers_loop_on_another_thread_may_wait(
+    thread: LoopThread,
+) -> None:
+    """As under gevent, where threads are one to asyncio."""
+    handle = Handle(thread.submit(forever()), "the end of time")
+    asyncio._set_running_loop(thread.loop)
+    try:
+        with pytest.raises(WaitTimeoutError):
+            handle.wait(timeout=0)
+    finally:
+        asyncio._set_running_loop(None)
+    handle.cancel()
+
+
 def test_the_loop_goes_on_while_the_test_freezes_time(thread: LoopThread) -> None:
     async def passing() -> float:
         loop = asyncio.get_running_loop()

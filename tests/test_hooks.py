@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import _socket
 import asyncio
+import contextlib
 import copy
 import importlib
 import pickle
@@ -159,6 +161,23 @@ def test_a_copied_landing_is_plain_text() -> None:
     for made in (copy.copy(landing), pickle.loads(pickle.dumps(landing))):
         assert made == "127.0.0.1"
         assert type(made) is str
+
+def test_a_socket_class_of_somebody_elses_is_hooked(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Theirs(_socket.socket):
+        """As that of gevent, which is not derived from Python's own."""
+
+    monkeypatch.setattr(socket, "socket", Theirs)
+    witness = Witness()
+    hooks = Hooks(witness)
+    hooks.install()
+    with contextlib.closing(Theirs()) as client:
+        client.connect_ex(("127.0.0.1", 1))
+    hooks.remove()
+    assert witness.asked == [("127.0.0.1", 1)]
+    assert not {"connect", "connect_ex"} & set(vars(Theirs))
+
 
 
 # uvloop and aiodns, without them
