@@ -1,8 +1,8 @@
 """Where Python programs look hosts up and open connections, and how to step between.
 
 Nearly all clients, on threads, asyncio or trio, come by the standard library's
-`socket` and `ssl`. What has a resolver of its own in C needs hooks of its own: uvloop
-and aiodns, hooked when they are imported, be it later.
+`socket` and `ssl`. What has a resolver or TLS of its own in C needs hooks of its own:
+uvloop, aiodns and aiofastnet, hooked when they are imported, be it later.
 
 Hooks stay harmless once removed: one that somebody kept asks the same questions, and
 nobody stands on the road any more.
@@ -168,6 +168,32 @@ def _create_connection(original: Any, road: Road) -> Any:
     return create_connection
 
 
+def _fast_connection(original: Any, road: Road) -> Any:
+    async def create_connection(
+        loop: Any, factory: Any, host: Any = None, port: Any = None, **settings: Any
+    ) -> Any:
+        # It resolves and connects as others do, but hands the context to OpenSSL past
+        # its methods.
+        if settings.get("ssl"):
+            name = settings.get("server_hostname")
+            name = host if name is None else name
+            if settings["ssl"] is True:
+                settings["ssl"] = _usual_context(name)
+            road.vet(settings["ssl"], name, None)
+        return await original(loop, factory, host, port, **settings)
+
+    return create_connection
+
+
+def _usual_context(name: str) -> Any:
+    """Return the `ssl.SSLContext` that `True` stands for."""
+    import ssl  # noqa: PLC0415 - whoever asks for TLS has it; others are spared it
+
+    context = ssl.create_default_context()
+    context.check_hostname = bool(name)
+    return context
+
+
 def _loop_getaddrinfo(original: Any, road: Road) -> Any:
     async def getaddrinfo(self: Any, host: Any, port: Any, **settings: Any) -> Any:
         turned = road.turn(host, port)
@@ -254,6 +280,7 @@ _LATER: dict[str, tuple[_Target, ...]] = {
         _Target("Loop", "create_connection", _create_connection),
         _Target("Loop", "getaddrinfo", _loop_getaddrinfo),
     ),
+    "aiofastnet": (_Target("", "create_connection", _fast_connection),),
     "aiodns": (
         _Target("DNSResolver", "getaddrinfo", _dns_getaddrinfo),
         _Target("DNSResolver", "gethostbyname", _dns_gethostbyname),

@@ -22,6 +22,7 @@ from pytest_binance_replay.hooks import (
     _dns_getaddrinfo,
     _dns_gethostbyname,
     _dns_query,
+    _fast_connection,
     _loop_getaddrinfo,
 )
 
@@ -59,6 +60,17 @@ def snapshot() -> list[object]:
     methods = [getattr(kind, name) for kind, names in METHODS.items() for name in names]
     finders = [finder for finder in sys.meta_path if isinstance(finder, Hooks)]
     return [*functions, *methods, *finders]
+
+
+class Vetter(Witness):
+    """Remembers which context was for whom."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.vetted: list[tuple[object, object]] = []
+
+    def vet(self, context: Any, host: object, peer: socket.socket | None) -> None:
+        self.vetted.append((context, host))
 
 
 class Turner(Witness):
@@ -150,18 +162,6 @@ def test_the_path_of_a_unix_socket_is_no_host() -> None:
     assert not witness.asked
 
 
-def test_a_landing_is_an_address() -> None:
-    landing = Landing("127.0.0.1", "api.binance.com", 443)
-    assert landing == "127.0.0.1"
-    assert (landing.exchange_host, landing.asked_port) == ("api.binance.com", 443)
-
-
-def test_a_copied_landing_is_plain_text() -> None:
-    landing = Landing("127.0.0.1", "api.binance.com", 443)
-    for made in (copy.copy(landing), pickle.loads(pickle.dumps(landing))):
-        assert made == "127.0.0.1"
-        assert type(made) is str
-
 def test_a_socket_class_of_somebody_elses_is_hooked(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -179,8 +179,20 @@ def test_a_socket_class_of_somebody_elses_is_hooked(
     assert not {"connect", "connect_ex"} & set(vars(Theirs))
 
 
+def test_a_landing_is_an_address() -> None:
+    landing = Landing("127.0.0.1", "api.binance.com", 443)
+    assert landing == "127.0.0.1"
+    assert (landing.exchange_host, landing.asked_port) == ("api.binance.com", 443)
 
-# uvloop and aiodns, without them
+
+def test_a_copied_landing_is_plain_text() -> None:
+    landing = Landing("127.0.0.1", "api.binance.com", 443)
+    for made in (copy.copy(landing), pickle.loads(pickle.dumps(landing))):
+        assert made == "127.0.0.1"
+        assert type(made) is str
+
+
+# uvloop, aiodns and aiofastnet, without them
 
 
 def echo(*args: Any, **settings: Any) -> Any:
@@ -215,6 +227,39 @@ def test_a_loops_connection_to_others_is_passed_on() -> None:
     connect = _create_connection(async_echo, Witness())
     done = asyncio.run(connect(None, "factory", "x", 443, ssl=True))
     assert done == (("factory", "x", 443), {"ssl": True})
+
+
+@pytest.mark.parametrize(
+    ("given", "name"),
+    [({}, "host"), ({"server_hostname": None}, "host"), (NAMED, "api.binance.com")],
+)
+@pytest.mark.parametrize("context", [True, ssl.create_default_context()])
+def test_tls_past_the_contexts_methods_is_asked_about(
+    given: dict[str, Any], name: str, context: Any
+) -> None:
+    road = Vetter()
+    connect = _fast_connection(async_echo, road)
+    call = connect("loop", "factory", "host", 443, ssl=context, **given)
+    (*args, host, port), settings = asyncio.run(call)
+    assert (args, host, port) == (["factory"], "host", 443)
+    assert road.vetted == [(settings["ssl"], name)]
+    assert isinstance(settings["ssl"], ssl.SSLContext)
+    assert context in {True, settings["ssl"]}
+
+
+def test_the_context_made_for_no_name_checks_none() -> None:
+    connect = _fast_connection(async_echo, Witness())
+    call = connect("loop", "factory", "x", 443, ssl=True, server_hostname="")
+    _, settings = asyncio.run(call)
+    assert not settings["ssl"].check_hostname
+
+
+def test_a_connection_in_the_clear_is_not_asked_about() -> None:
+    witness = Witness()
+    connect = _fast_connection(async_echo, witness)
+    done = asyncio.run(connect("loop", "factory", "x", 80))
+    assert done == (("factory", "x", 80), {})
+    assert not witness.asked
 
 
 def test_a_loops_lookup_gives_a_landing() -> None:
